@@ -1,0 +1,1 @@
+"""The command line of refimpl: one command a file, no mathematics."""

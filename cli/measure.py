@@ -1,0 +1,69 @@
+"""refimpl measure"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from refimpl.atomic import write_text
+from refimpl.metrics import interval, layers
+from refimpl.records import to_json
+from refimpl.train import score
+
+from . import options
+from .console import out, percent, report, table
+from .session import Session, blas_threads, open_run
+
+
+@click.command()
+@click.argument("run", type=options.FOLDER)
+@options.data_dir()
+@options.backend()
+@options.threads()
+@options.as_json()
+def measure(run: Path, data_dir: Path | None, backend: str | None, threads: int | None, as_json: bool) -> None:
+    """Measure the net in RUN: test accuracy, effective rank and effective sparsity of every layer.
+
+    Writes RUN/measure.json.
+    """
+    session = open_run(run, data_dir, backend)
+    with blas_threads(threads or session.config.threads):
+        measured = evaluate(session)
+    if as_json:
+        report(measured)
+    else:
+        show(measured)
+
+
+def evaluate(session: Session) -> dict[str, Any]:
+    test, backend = session.data.test, session.backend
+    images, labels = backend.asarray(test.images), backend.asarray(test.labels, "int64")
+    loss, correct = (float(number) for number in score(session.network, session.params, images, labels))
+    measured = {
+        "run": str(session.run.folder),
+        "epoch": session.epoch,
+        "dataset": session.data.name,
+        "n": len(test.labels),
+        "test_loss": loss,
+        "accuracy": correct / len(test.labels),
+        "accuracy_interval_95": list(interval(round(correct), len(test.labels))),
+        "layers": layers(session.params),
+    }
+    write_text(session.run.folder / "measure.json", to_json(measured) + "\n")
+    return measured
+
+
+def show(measured: dict[str, Any]) -> None:
+    low, high = measured["accuracy_interval_95"]
+    out.print(
+        f"{measured['run']}: test accuracy {percent(measured['accuracy'])} ({100 * low:.2f} to {100 * high:.2f} %, 95 %"
+        f" interval) on {measured['dataset']} after {measured['epoch']} epochs",
+        soft_wrap=True,
+    )
+    rows = []
+    for layer in measured["layers"]:
+        m, n = layer["shape"]
+        rank, sparsity = layer["effective_rank"], layer["effective_sparsity"]
+        most = (f"{min(m, n) ** 0.5:.2f}", f"{(m * n) ** 0.5:.1f}")
+        rows.append((layer["name"], f"{m} x {n}", f"{rank:.3f}", most[0], f"{sparsity:.2f}", most[1]))
+    table(("layer", "shape", "effective rank", "at most", "effective sparsity", "at most"), rows)

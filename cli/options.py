@@ -1,0 +1,50 @@
+"""Options that several commands share, and the values they take."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class Numbers(click.ParamType):
+    """A comma-separated list: `0.01,0.05,0.1`."""
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self.kind, self.name = kind, f"{kind.__name__}s"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(self.kind(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a comma-separated list of {self.name}", param, ctx)
+
+
+def data_dir() -> Decorator:
+    text = "Folder with the IDX files (or with a folder per data set). [default: REFIMPL_DATA, the cache, /usr/share/datasets]"
+    return click.option("--data-dir", type=FOLDER, help=text)
+
+
+def backend() -> Decorator:
+    text = "Where to compute: numpy, cupy (a CUDA GPU), or auto (cupy where it works)."
+    return click.option("--backend", type=click.Choice(["numpy", "cupy", "auto"]), show_default="numpy", help=text)
+
+
+def threads() -> Decorator:
+    text = "BLAS threads. The nets are small: more is slower, and may change the last bits."
+    return click.option("--threads", type=click.IntRange(min=1), show_default="1", help=text)
+
+
+def as_json() -> Decorator:
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, nothing else.")
+
+
+def clip() -> Decorator:
+    text = "Keep adversarial pixels in [0, 1]. The paper does not say; unclipped fits its figures."
+    return click.option("--clip/--no-clip", default=False, show_default=True, help=text)

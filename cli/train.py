@@ -1,0 +1,137 @@
+"""refimpl train"""
+
+import itertools
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from refimpl.backend import backend as make_backend
+from refimpl.config import Config
+from refimpl.data import load, resolve
+from refimpl.errors import UsageError
+from refimpl.evaluate import ATTACKS, Attack
+from refimpl.networks import NETWORKS
+from refimpl.runs import Run, fit
+from refimpl.train import Record
+
+from . import attack, measure, options
+from .console import Bar, note, percent, report, warn
+from .session import blas_threads, open_run, sigterm_interrupts
+
+SETTINGS = tuple(field.name for field in fields(Config))
+
+
+@click.command()
+@click.option("--arch", type=click.Choice(list(NETWORKS)), show_default="fcnn", help="The architecture.")
+@click.option("--dataset", show_default="auto", help="mnist, fashion-mnist, strokes (built in), or auto: the paper's"
+              " for the architecture where it is found, else strokes.")
+@options.data_dir()
+@options.backend()
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), show_default="float32", help="Of weights and pixels.")
+@click.option("--seed", type=click.IntRange(min=0), show_default="0", help="Of initial weights and shuffling.")
+@click.option("--epochs", type=click.IntRange(min=1), show_default="240 on MNIST, elsewhere as many as make the same"
+              " number of steps", help="Passes over the training set.")
+@click.option("--batch-size", type=click.IntRange(min=1), show_default="128", help="Examples a step.")
+@click.option("--optimizer", type=click.Choice(["sgd", "adam"]), show_default="sgd", help="The paper says SGD.")
+@click.option("--learning-rate", type=float, show_default="0.001", help="Step length of the optimizer.")
+@click.option("--momentum", type=float, show_default="0.0", help="Of sgd.")
+@click.option("--widths", type=options.Numbers(int), show_default="784,20,20,20,20,20,10", help="Layers of the net.")
+@click.option("--checkpoint-every", type=click.IntRange(min=1), show_default="10", help="Epochs between checkpoints.")
+@options.threads()
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="Settings from a TOML file, a run's"
+              " config.toml for one; options given beside it win.")
+@click.option("--out", type=options.FOLDER, help="Run folder, which must not exist."
+              " [default: runs/ARCH-DATASET-seedSEED, numbered where taken]")
+@click.option("--resume", type=options.FOLDER, help="Continue this run. Takes --epochs, to go on for longer, and --data-dir.")
+@click.option("--report/--no-report", "then_report", default=True, show_default=True, help="Attack and measure the net"
+              " at the end, with the paper's budgets.")
+@options.as_json()
+def train(
+    data_dir: Path | None, config: Path | None, out: Path | None, resume: Path | None, then_report: bool, as_json: bool,
+    **settings: Any,
+) -> None:
+    """Train a net and leave a run folder: config.toml, manifest.json, history.jsonl, checkpoints/.
+
+    Ctrl-C leaves a run that --resume continues to the same bits as if it had never stopped.
+    """
+    given = {name: value for name, value in settings.items() if value is not None}
+    run = _resumed(resume, given, out or config) if resume else _created(given, config, out, data_dir)
+    settled = run.config
+    data = load(settled.dataset, data_dir=data_dir)
+    epochs = settled.epochs_for(len(data.train.labels))
+    note(f"{run.folder}: {settled.arch} on {data.name} ({data.source}), {epochs} epochs, seed {settled.seed}")
+
+    with blas_threads(settled.threads), sigterm_interrupts():
+        with Bar("training", epochs, "epochs") as bar:
+
+            def on_epoch(record: Record) -> None:
+                bar.update(record.epoch, f"loss {record.loss:.4f}  test accuracy {percent(record.accuracy)}")
+
+            try:
+                fit(run, data, make_backend(settled.backend), on_epoch, warn)
+            except KeyboardInterrupt:
+                note(f"stopped; `refimpl train --resume {run.folder}` continues it to the same result")
+                raise
+        if then_report:
+            _report(run, data_dir, settled, as_json)
+        elif as_json:
+            report({"run": str(run.folder), **run.history[-1]})
+    note(f"the run is in {run.folder}; `refimpl attack {run.folder} --attack pgd --eps 0.01,0.05,0.1` attacks it again")
+
+
+def _created(given: dict[str, Any], file: Path | None, out: Path | None, data_dir: Path | None) -> Run:
+    """A new run. What is given as an option wins over the file, the file over the defaults."""
+    config = Config.from_toml(_read(file), str(file)) if file else Config()
+    config = replace(config, **given)
+    backend = make_backend(config.backend)
+    dataset, remark = resolve(config.dataset, config.arch, data_dir)
+    if remark:
+        note(remark)
+    config = replace(config, dataset=dataset, backend=backend.name)
+    data = load(dataset, data_dir=data_dir)
+    config = replace(config, epochs=config.epochs_for(len(data.train.labels)))
+    return Run.create(out or _free(Path("runs"), f"{config.arch}-{dataset}-seed{config.seed}"), config, data)
+
+
+def _resumed(folder: Path, given: dict[str, Any], other: Path | None) -> Run:
+    """An existing run, perhaps with more epochs to go."""
+    refused = [name for name in given if name != "epochs"]
+    if refused or other:
+        raise UsageError("--resume keeps the run's own settings: beside it only --epochs and --data-dir make sense")
+    run = Run.open(folder)
+    if "epochs" in given:
+        done = len(run.history)
+        if given["epochs"] < done:
+            raise UsageError(f"{folder} has {done} epochs already; --epochs {given['epochs']} is less")
+        run.write_config(replace(run.config, epochs=given["epochs"]))
+    return run
+
+
+def _report(run: Run, data_dir: Path | None, config: Config, as_json: bool) -> None:
+    """The paper's three attacks and the measures of its weights, on the whole test set."""
+    session = open_run(run.folder, data_dir, config.backend)
+    attacks = [Attack(name=name, seed=config.seed) for name in ATTACKS]
+    outcomes = attack.evaluate(session, attacks, examples=None)
+    for spec, outcome in zip(attacks, outcomes, strict=True):
+        attack.save(run, spec, outcome, session.epoch, images=False)
+    measured = measure.evaluate(session)
+    if as_json:
+        report({**measured, "attacks": [outcome.summary for outcome in outcomes]})
+    else:
+        measure.show(measured)
+        attack.show([outcome.summary for outcome in outcomes])
+
+
+def _free(root: Path, name: str) -> Path:
+    """`root/name`, or the first of `root/name-2`, `root/name-3`, ... that is not there."""
+    numbered = itertools.chain([root / name], (root / f"{name}-{k}" for k in itertools.count(2)))
+    return next(path for path in numbered if not path.exists())
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {file} cannot be read: {error}") from None

@@ -1,0 +1,60 @@
+"""On the Effect of Low-Rank Weights on Adversarial Robustness of Neural Networks: a reference implementation.
+
+Read the source in this order; each file fits on a screen or two.
+
+    backend     arrays in, the same arrays out: NumPy and CuPy from one source
+    tape        backpropagation, whole
+    ops         affine, tanh: forward and backward side by side
+    loss        softmax cross-entropy, the classification margins
+    fcnn        the paper's fully connected net
+    attacks     FGSM, PGD, GNM: one attack, one function
+    metrics     effective sparsity, effective rank
+    optim step  one training step; `workspace` is the same step, fast
+    train       the loop
+    evaluate    the fooling ratio
+    runs        a run is a folder
+
+The mathematics knows nothing of files, the files nothing of the command line.
+"""
+
+from . import attacks, fcnn
+from .backend import backend, namespace
+from .data import load
+from .errors import BackendError, DataError, NumericalError, RefimplError, UsageError
+from .evaluate import Attack, fooling
+from .loss import cross_entropy, margins
+from .metrics import accuracy, effective_rank, effective_sparsity, interval
+from .objectives import least_margin, loss_gradient, margin_gradients
+from .optim import adam, sgd
+from .tape import Pullback, gradients, input_gradient
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Attack",
+    "BackendError",
+    "DataError",
+    "NumericalError",
+    "Pullback",
+    "RefimplError",
+    "UsageError",
+    "accuracy",
+    "adam",
+    "attacks",
+    "backend",
+    "cross_entropy",
+    "effective_rank",
+    "effective_sparsity",
+    "fcnn",
+    "fooling",
+    "gradients",
+    "input_gradient",
+    "interval",
+    "least_margin",
+    "load",
+    "loss_gradient",
+    "margin_gradients",
+    "margins",
+    "namespace",
+    "sgd",
+]

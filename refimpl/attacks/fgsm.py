@@ -1,0 +1,22 @@
+from collections.abc import Callable
+
+from jaxtyping import Float
+
+from ..backend import Array
+from ..projections import Box, bounds
+from .ascent import ascend
+from .checks import check_budget
+
+
+def fgsm(
+    gradient: Callable[[Array], Array], x: Float[Array, "batch n"], *, eps: float, clip: Box | None = None
+) -> Float[Array, "batch n"]:
+    r"""The fast gradient sign method: $x' = x + \epsilon\,\mathrm{sign}(\nabla_x L)$ (Goodfellow et al. 2015).
+
+    Of all $\|\eta\|_\infty \le \epsilon$ this $\eta$ raises the linearised loss most, by
+    $\epsilon \|\nabla_x L\|_1$. `gradient` maps x to $\nabla_x L$, `eps` is in units of pixels in [0, 1], and
+    `clip=(0.0, 1.0)` keeps pixels pixels; the default does not, as the paper does not say so (specs A1).
+    $\mathrm{sign}(0) = 0$. Raises `UsageError` for a negative or non-finite `eps`.
+    """
+    check_budget(eps)
+    return ascend(x, gradient(x), eps, *bounds(x, eps, clip))

@@ -1,0 +1,78 @@
+from collections.abc import Callable
+from typing import Any
+
+from jaxtyping import Float
+
+from ..backend import Array, namespace
+from ..errors import UsageError
+from ..loss import one_hot
+from ..projections import Box
+from .checks import check_budget, check_steps
+
+
+def gnm(
+    margins: Callable[[Array], tuple[Array, Array]],
+    x: Float[Array, "batch n"],
+    *,
+    eps: float,
+    steps: int = 5,
+    norm: str = "inf",
+    clip: Box | None = None,
+) -> Float[Array, "batch n"]:
+    r"""Gradient-based norm minimisation (Balda, Behboodi and Mathar 2018, arXiv 1803.03607), `steps` of eps/steps each.
+
+    An example of clean class k is fooled when a margin $M_l = z_k - z_l$ turns negative. Linearised, the best step
+    of length h in the norm p lowers $M_l$ by $h \|\nabla M_l\|_q$, with q the dual exponent. Each step therefore
+    aims at $l^* = \arg\min_l M_l - h \|\nabla M_l\|_q$, chosen anew, and goes h along the direction that attains
+    the dual norm: $-\mathrm{sign}(g)$ for p = inf, $-g / \|g\|_2$ for 2, and minus the sign of the largest entry
+    for 1 (the first of equals). The steps add up to at most eps by the triangle inequality, so there is no
+    projection; they can cancel, so the budget need not be used up.
+
+    `margins` maps x to $M$ of shape (batch, K-1) and $\nabla M$ of shape (batch, K-1, n). Raises `UsageError` for an
+    unknown norm, a bad budget or number of steps.
+    """
+    check_budget(eps)
+    check_steps(steps)
+    if norm not in DUAL_NORMS:
+        raise UsageError(f"unknown norm {norm!r}: choose one of {', '.join(DUAL_NORMS)}")
+    dual_norm, direction = DUAL_NORMS[norm]
+    xp = namespace(x)
+    h = eps / steps
+    eta = xp.zeros_like(x)
+    for _ in range(steps):
+        M, dM = margins(x + eta)
+        target = xp.argmin(M - h * dual_norm(dM), axis=-1)
+        g = xp.take_along_axis(dM, target[:, None, None], axis=-2)[:, 0, :]
+        eta = eta - h * direction(g)
+        if clip is not None:
+            eta = xp.clip(x + eta, *clip) - x
+    return x + eta if clip is None else xp.clip(x + eta, *clip)
+
+
+def _unit_l2(g: Float[Array, "batch n"]) -> Float[Array, "batch n"]:
+    xp = namespace(g)
+    g = g / _positive(xp.max(xp.abs(g), axis=-1, keepdims=True))  # so that no square underflows
+    return g / _positive(xp.sqrt(xp.sum(g * g, axis=-1, keepdims=True)))
+
+
+def _unit_l1(g: Float[Array, "batch n"]) -> Float[Array, "batch n"]:
+    xp = namespace(g)
+    return one_hot(xp.argmax(xp.abs(g), axis=-1), g.shape[-1], g.dtype) * xp.sign(g)
+
+
+def _l2(g: Float[Array, "... n"]) -> Float[Array, "..."]:
+    xp = namespace(g)
+    return xp.sqrt(xp.sum(g * g, axis=-1))
+
+
+def _positive(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    xp = namespace(x)
+    return xp.where(x > 0, x, xp.ones_like(x))
+
+
+# p: (the dual norm ‖·‖_q, the direction d with ‖d‖_p = 1 and ⟨g, d⟩ = ‖g‖_q)
+DUAL_NORMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "inf": (lambda g: namespace(g).sum(namespace(g).abs(g), axis=-1), lambda g: namespace(g).sign(g)),
+    "2": (_l2, _unit_l2),
+    "1": (lambda g: namespace(g).max(namespace(g).abs(g), axis=-1), _unit_l1),
+}

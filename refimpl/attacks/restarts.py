@@ -1,0 +1,22 @@
+from collections.abc import Callable, Iterable
+
+from jaxtyping import Float
+
+from ..backend import Array, namespace
+
+
+def strongest(margin: Callable[[Array], Array], attempts: Iterable[Float[Array, "batch n"]]) -> Float[Array, "batch n"]:
+    """Of several attempts, for each example by itself the one that leaves the smallest margin.
+
+    `margin` maps a batch to one number an example, negative where it is fooled. Chosen example by example, one
+    more attempt never fools fewer (an average over the batch could).
+    """
+    first, *rest = attempts
+    best, smallest = first, margin(first)
+    xp = namespace(best)
+    for x_adv in rest:
+        m = margin(x_adv)
+        better = m < smallest
+        best = xp.where(better[:, None], x_adv, best)
+        smallest = xp.where(better, m, smallest)
+    return best

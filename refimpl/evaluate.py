@@ -1,0 +1,199 @@
+"""The fooling ratio: attack every correctly classified test input, trust nothing, count."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Integer, UInt8
+
+from .attacks import distance, fgsm, gnm, pgd, strongest, verify
+from .backend import Array, Backend, Params, to_host
+from .errors import NumericalError, UsageError
+from .metrics import interval
+from .objectives import Network, least_margin, loss_gradient, margin_gradients
+from .ops import scale
+from .projections import Box
+from .seeds import stream
+
+STEPS = {"fgsm": 1, "pgd": 20, "gnm": 5}
+ATTACKS = tuple(STEPS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """One attack with its budget: the paper's settings (Section 5) unless told otherwise.
+
+    `eps` in units of pixels in [0, 1]; `steps` None for the paper's number; `step_size` None for eps / 10, which
+    is the paper's 0.005 at its eps of 0.05. Raises `UsageError` for combinations that mean nothing.
+    """
+
+    name: str
+    eps: float = 0.05
+    steps: int | None = None
+    step_size: float | None = None
+    norm: str = "inf"
+    clip: Box | None = None
+    random_start: bool = False
+    restarts: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.name not in ATTACKS:
+            raise UsageError(f"unknown attack {self.name!r}: choose one of {', '.join(ATTACKS)}")
+        if not (math.isfinite(self.eps) and self.eps >= 0):
+            raise UsageError(f"eps must be finite and at least 0, got {self.eps}")
+        if self.steps is None:
+            object.__setattr__(self, "steps", STEPS[self.name])
+        if self.step_size is None and self.name == "pgd":
+            object.__setattr__(self, "step_size", self.eps / 10)
+        if self.name == "fgsm" and self.steps != 1:
+            raise UsageError("fgsm takes one step; pgd is its iteration")
+        if self.name != "pgd" and (self.step_size is not None or self.random_start):
+            raise UsageError(f"a step size and a random start belong to pgd, not to {self.name}")
+        if self.name != "gnm" and self.norm != "inf":
+            raise UsageError(f"{self.name} is an l_inf attack; gnm also takes the norms 2 and 1")
+        if self.restarts < 1 or (self.restarts > 1 and not self.random_start):
+            raise UsageError("restarts must be at least 1, and more than one needs a random start")
+
+    def __str__(self) -> str:
+        """A name for files: the attack, eps, and every setting that is not the default."""
+        usual = asdict(Attack(name=self.name, eps=self.eps))
+        unusual = [
+            f"-{key}{value if type(value) is not bool else ''}".replace("_", "-")
+            for key, value in asdict(self).items()
+            if value != usual[key] and key != "clip"
+        ]
+        return f"{self.name}-eps{self.eps:g}" + "".join(unusual) + ("-clip" if self.clip else "")
+
+    def perturb(
+        self, network: Network, params: Params, x: Array, y: Array, starts: Sequence[np.random.Generator]
+    ) -> Array:
+        """The adversarial examples of one batch. `starts` holds one generator for each restart."""
+        match self.name:
+            case "fgsm":
+                return fgsm(loss_gradient(network, params, y), x, eps=self.eps, clip=self.clip)
+            case "gnm":
+                margins = margin_gradients(network, params, y)
+                return gnm(margins, x, eps=self.eps, steps=self.steps, norm=self.norm, clip=self.clip)
+        budget: dict[str, Any] = {
+            "eps": self.eps,
+            "steps": self.steps,
+            "step_size": self.step_size,
+            "clip": self.clip,
+        }
+        gradient = loss_gradient(network, params, y)
+        if not self.random_start:
+            return pgd(gradient, x, **budget)
+        attempts = (pgd(gradient, x, **budget, random_start=start) for start in starts)
+        return strongest(least_margin(network, params, y), attempts)
+
+
+class Outcome(NamedTuple):
+    """What an attack did to each of the n correctly classified inputs, on the host, and the summary."""
+
+    summary: dict[str, Any]
+    index: Integer[np.ndarray, "n"]
+    label: Integer[np.ndarray, "n"]
+    adversarial_label: Integer[np.ndarray, "n"]
+    distance: Float[np.ndarray, "n"]
+    zero_gradient: np.ndarray
+    x_adv: Float[np.ndarray, "n pixels"]
+
+    @property
+    def fooled(self) -> np.ndarray:
+        return self.adversarial_label != self.label
+
+
+class _Batch(NamedTuple):
+    index: np.ndarray
+    x: Array
+    y: Array
+    zero_gradient: np.ndarray
+
+
+def fooling(
+    network: Network,
+    params: Params,
+    images: UInt8[np.ndarray, "examples height width"],
+    labels: UInt8[np.ndarray, "examples"],
+    attacks: Sequence[Attack],
+    *,
+    backend: Backend,
+    dtype: str = "float32",
+    chunk: int = 256,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Outcome]:
+    """Each attack's outcome on the test inputs the network gets right; the clean pass is shared.
+
+    The *fooling ratio* is the share of correctly classified inputs whose label changes; nan where none is
+    classified correctly. Works in chunks of `chunk` examples, so memory on the device does not grow with the data;
+    the result does not depend on the size of the chunk but for rounding. An input whose loss gradient vanishes
+    cannot be attacked by a gradient: such inputs are counted as `zero_gradients`.
+
+    Raises `NumericalError` where a gradient or a result is not finite, or a result is outside its budget.
+    """
+    found: list[list[tuple[np.ndarray, ...]]] = [[] for _ in attacks]
+    starts = [[stream(attack.seed, "attack", r) for r in range(attack.restarts)] for attack in attacks]
+    for batch in _correct(network, params, images, labels, backend, dtype, chunk):
+        x = to_host(batch.x)
+        for attack, start, rows in zip(attacks, starts, found, strict=True):
+            x_adv = attack.perturb(network, params, batch.x, batch.y, start)
+            label = to_host(backend.xp.argmax(network.forward(params, x_adv)[0], axis=-1))
+            x_adv = to_host(x_adv)
+            verify(x, x_adv, eps=attack.eps, norm=attack.norm, clip=attack.clip)
+            moved = distance(x, x_adv, attack.norm)
+            rows.append((batch.index, to_host(batch.y), label, moved, batch.zero_gradient, x_adv))
+        progress(int(batch.index[-1]) + 1)
+    progress(len(labels))
+    return [_outcome(attack, rows, images) for attack, rows in zip(attacks, found, strict=True)]
+
+
+def _correct(
+    network: Network,
+    params: Params,
+    images: np.ndarray,
+    labels: np.ndarray,
+    backend: Backend,
+    dtype: str,
+    chunk: int,
+) -> Iterator[_Batch]:
+    """The correctly classified inputs, in batches, each with the inputs whose gradient is zero."""
+    for start in range(0, len(labels), chunk):
+        x = scale(backend.asarray(images[start : start + chunk]), backend.dtype(dtype))
+        y = backend.asarray(labels[start : start + chunk], "int64")
+        prediction = to_host(backend.xp.argmax(network.forward(params, x)[0], axis=-1))
+        index = np.flatnonzero(prediction == labels[start : start + chunk])
+        if not index.size:
+            continue
+        rows = backend.asarray(index)
+        x, y = backend.xp.take(x, rows, axis=0), backend.xp.take(y, rows, axis=0)
+        steepest = to_host(backend.xp.max(backend.xp.abs(loss_gradient(network, params, y)(x)), axis=-1))
+        if not np.isfinite(steepest).all():
+            raise NumericalError(f"the loss gradient is not finite at {(~np.isfinite(steepest)).sum()} test inputs")
+        yield _Batch(index + start, x, y, steepest == 0)
+
+
+def _outcome(attack: Attack, rows: list[tuple[np.ndarray, ...]], images: np.ndarray) -> Outcome:
+    pixels = int(np.prod(images.shape[1:]))
+    empty = (*(np.zeros(0, int) for _ in range(5)), np.zeros((0, pixels)))
+    index, label, adversarial_label, moved, zero_gradient, x_adv = (
+        np.concatenate(column) for column in zip(*(rows or [empty]), strict=True)
+    )
+    n, n_correct, n_fooled = len(images), len(index), int((adversarial_label != label).sum())
+    low, high = interval(n_fooled, n_correct)
+    summary = {
+        "attack": attack.name,
+        **{key: value for key, value in asdict(attack).items() if key != "name"},
+        "n": n,
+        "n_correct": n_correct,
+        "n_fooled": n_fooled,
+        "accuracy": n_correct / n,
+        "adversarial_accuracy": (n_correct - n_fooled) / n,
+        "fooling_ratio": n_fooled / n_correct if n_correct else math.nan,
+        "fooling_ratio_interval_95": [low, high],
+        "mean_distance": float(moved.mean()) if n_correct else math.nan,
+        "zero_gradients": int(zero_gradient.sum()),
+    }
+    return Outcome(summary, index, label, adversarial_label, moved.astype(float), zero_gradient.astype(bool), x_adv)

@@ -1,0 +1,79 @@
+r"""What the paper measures: effective sparsity, effective rank, accuracy; and the interval around a share."""
+
+from typing import Any
+
+from jaxtyping import Float, Int
+from scipy.special import betaincinv
+
+from .backend import Array, Params, namespace
+
+
+def effective_sparsity(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack"]:
+    r"""$s(W) = \|W\|_1 / \|W\|_F$ over the entries, Eq. (2): between 1 and $\sqrt{mn}$; nan for the zero matrix.
+
+    Small means sparse: a matrix with k entries of equal size has $s = \sqrt k$.
+    """
+    xp = namespace(W)
+    W = _unit_scale(W)
+    return _ratio(xp.sum(xp.abs(W), axis=(-2, -1)), xp.sqrt(xp.sum(W * W, axis=(-2, -1))))
+
+
+def effective_rank(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack"]:
+    r"""$r(W) = \|W\|_* / \|W\|_F$, Eq. (3): the effective sparsity of the singular values.
+
+    Between 1 and $\sqrt{\operatorname{rank} W}$; $\sqrt k$ for k equal singular values; nan for the zero matrix.
+    """
+    xp = namespace(W)
+    singular_values = xp.linalg.svd(_unit_scale(W), full_matrices=False)[1]
+    return _ratio(xp.sum(singular_values, axis=-1), xp.sqrt(xp.sum(singular_values**2, axis=-1)))
+
+
+def _unit_scale(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack m n"]:
+    """Both measures ignore scale; without it no square over- or underflows."""
+    xp = namespace(W)
+    peak = xp.max(xp.abs(W), axis=(-2, -1), keepdims=True)
+    return W / xp.where(peak > 0, peak, xp.ones_like(peak))
+
+
+def _ratio(norm: Float[Array, "*stack"], frobenius: Float[Array, "*stack"]) -> Float[Array, "*stack"]:
+    xp = namespace(norm)
+    positive = frobenius > 0
+    return xp.where(positive, norm / xp.where(positive, frobenius, xp.ones_like(norm)), xp.nan)
+
+
+def layers(params: Params) -> list[dict[str, Any]]:
+    """Effective rank and sparsity of every weight matrix, by name, with its shape. Waits for the device."""
+    return [
+        {
+            "name": name,
+            "shape": list(W.shape),
+            "effective_rank": float(effective_rank(W)),
+            "effective_sparsity": float(effective_sparsity(W)),
+        }
+        for name, W in params.items()
+        if name.startswith("W")
+    ]
+
+
+def n_correct(logits: Float[Array, "*models batch classes"], y: Int[Array, "*models batch"]) -> Int[Array, "*models"]:
+    """How many rows have their largest logit (the first of equals) at their label."""
+    xp = namespace(logits)
+    return xp.sum(xp.astype(xp.argmax(logits, axis=-1) == y, y.dtype), axis=-1)
+
+
+def accuracy(logits: Float[Array, "batch classes"], y: Int[Array, "batch"]) -> float:
+    """The share of rows whose largest logit is at their label. Waits for the device."""
+    return int(n_correct(logits, y)) / logits.shape[-2]
+
+
+def interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact interval of a share (Clopper and Pearson 1934); (nan, nan) for no trials.
+
+    It speaks of the inputs that were drawn, not of the spread over seeds.
+    """
+    if trials == 0:
+        return float("nan"), float("nan")
+    alpha = 1 - confidence
+    lower = betaincinv(successes, trials - successes + 1, alpha / 2) if successes else 0.0
+    upper = betaincinv(successes + 1, trials - successes, 1 - alpha / 2) if successes < trials else 1.0
+    return float(lower), float(upper)

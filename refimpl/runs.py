@@ -1,0 +1,203 @@
+"""A run: one method, one seed, one folder.
+
+    config.toml     the resolved configuration; `refimpl train --config` does it again
+    manifest.json   versions, hardware, data and their hashes, seeds, times, status
+    history.jsonl   one record an epoch; no clock in it, so that equal runs have equal files
+    checkpoints/    epoch-00010.safetensors, ...
+
+Every file is written atomically, or appended to line by line and read up to the last whole line.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from . import checkpoint as checkpoints
+from .atomic import append_line, write_text
+from .backend import Backend
+from .checkpoint import Checkpoint
+from .config import Config
+from .data import Dataset
+from .errors import DataError, UsageError
+from .fcnn import init
+from .manifest import differences, environment, now
+from .networks import NETWORKS
+from .seeds import STREAMS
+from .train import Record, examples, make_step, train
+
+
+class Run:
+    """The files of one run folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, folder: Path, config: Config, data: Dataset) -> "Run":
+        """A new folder with its configuration and manifest. `UsageError` where there is one already."""
+        try:
+            (folder / "checkpoints").mkdir(parents=True)
+        except FileExistsError:
+            raise UsageError(f"{folder} exists: choose another --out, or continue it with --resume") from None
+        run = cls(folder)
+        run.write_manifest(
+            {
+                "status": "running",
+                "started": now(),
+                "seconds": 0.0,
+                "data": {"name": data.name, "source": data.source, "sha256": data.sha256},
+                "seed": {"entropy": config.seed, "streams": list(STREAMS)},
+                **environment(config.backend),
+            }
+        )
+        write_text(folder / "config.toml", config.to_toml())
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        if not (folder / "config.toml").is_file():
+            raise DataError(f"{folder} is not a run: it has no config.toml (`refimpl runs` lists the runs)")
+        return cls(folder)
+
+    @property
+    def config(self) -> Config:
+        path = self.folder / "config.toml"
+        return Config.from_toml(path.read_text(), str(path))
+
+    def write_config(self, config: Config) -> None:
+        write_text(self.folder / "config.toml", config.to_toml())
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        path = self.folder / "manifest.json"
+        try:
+            return dict(json.loads(path.read_text()))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read: {error}") from None
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        write_text(self.folder / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The records so far; a last line torn by a crash is not counted."""
+        path = self.folder / "history.jsonl"
+        whole = path.read_text().split("\n")[:-1] if path.exists() else []
+        try:
+            return [json.loads(line) for line in whole]
+        except ValueError as error:
+            raise DataError(f"{path} is damaged: {error}") from None
+
+    def checkpoint_path(self, epoch: int) -> Path:
+        return self.folder / "checkpoints" / f"epoch-{epoch:05d}.safetensors"
+
+    def latest(self, warn: Callable[[str], None] = lambda message: None) -> Checkpoint | None:
+        """The newest checkpoint that is whole; `warn` hears of each damaged one passed over. None where there is none.
+
+        Raises `DataError` where there are checkpoints and all are damaged.
+        """
+        paths = sorted((self.folder / "checkpoints").glob("epoch-*.safetensors"), reverse=True)
+        for path in paths:
+            try:
+                return checkpoints.read(path)
+            except DataError as error:
+                warn(f"{error}; trying the one before it")
+        if paths:
+            raise DataError(f"{self.folder}: none of the {len(paths)} checkpoints can be read")
+        return None
+
+    def load(self, backend: Backend, warn: Callable[[str], None] = lambda message: None) -> Checkpoint:
+        """The latest checkpoint on `backend`, checked against the configuration; the untrained net where there is none."""
+        config = self.config
+        params = init(backend, config.seed, config.widths, config.dtype)
+        untrained = Checkpoint(0, params, config.make_optimizer().init(params))
+        saved = self.latest(warn)
+        if saved is None:
+            return untrained
+        saved = checkpoints.check_shapes(saved, untrained, str(self.folder))
+        params, state = ({k: backend.asarray(x) for k, x in part.items()} for part in (saved.params, saved.state))
+        return Checkpoint(saved.epoch, params, state)
+
+    def lock(self) -> FileLock:
+        return FileLock(self.folder / ".lock", timeout=0)
+
+
+def fit(
+    run: Run,
+    data: Dataset,
+    backend: Backend,
+    on_epoch: Callable[[Record], None],
+    warn: Callable[[str], None] = lambda message: None,
+) -> Checkpoint:
+    """Train `run` from its latest checkpoint, or from the start, to its last epoch; the final checkpoint.
+
+    Ends with the same bits as a run that was never stopped. KeyboardInterrupt first writes a checkpoint of the last
+    whole epoch. Raises `DataError` where the data are not those the run began with, `UsageError` where another
+    process is at work on it, `NumericalError` where training fails.
+    """
+    try:
+        with run.lock():
+            return _fit(run, data, backend, on_epoch, warn)
+    except Timeout:
+        raise UsageError(f"{run.folder}: another process is training this run") from None
+
+
+def _fit(
+    run: Run, data: Dataset, backend: Backend, on_epoch: Callable[[Record], None], warn: Callable[[str], None]
+) -> Checkpoint:
+    config, manifest = run.config, run.manifest
+    if manifest["data"]["sha256"] != data.sha256:
+        raise DataError(
+            f"{run.folder} was trained on other data: the SHA-256 in its manifest are not those of {data.name}"
+        )
+    epochs = config.epochs_for(len(data.train.labels))
+    last = run.load(backend, warn)
+    if last.epoch:
+        for difference in differences(manifest, environment(config.backend)):
+            warn(f"{run.folder} was begun with {difference}: the bits may differ from an uninterrupted run's")
+    _forget_after(run, last.epoch)
+
+    network, arrays = NETWORKS[config.arch], examples(data, backend)
+    step = make_step(
+        network, last.params, last.state, config.make_optimizer(), arrays.train_images, arrays.train_labels
+    )
+    records = train(
+        network, step, arrays, epochs=epochs, batch_size=config.batch_size, seed=config.seed, start=last.epoch
+    )
+    status, began = "failed", time.monotonic()
+    try:
+        for record in records:
+            append_line(run.folder / "history.jsonl", json.dumps(record.line()))
+            last = Checkpoint(record.epoch, record.params, record.state)
+            if record.epoch % config.checkpoint_every == 0 or record.epoch == epochs:
+                checkpoints.write(run.checkpoint_path(record.epoch), last)
+            on_epoch(record)
+        status = "finished"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        checkpoints.write(run.checkpoint_path(last.epoch), last)
+        raise
+    finally:
+        seconds = manifest["seconds"] + time.monotonic() - began
+        run.write_manifest(manifest | {"status": status, "ended": now(), "seconds": round(seconds, 3)})
+    return last
+
+
+def _forget_after(run: Run, epoch: int) -> None:
+    """Drop the records of epochs after the checkpoint: they will be made again, with the same bits."""
+    history = run.history
+    if len(history) < epoch:
+        raise DataError(
+            f"{run.folder}/history.jsonl has {len(history)} epochs, but the latest checkpoint is of epoch {epoch}"
+        )
+    lines = "".join(json.dumps(record) + "\n" for record in history[:epoch])
+    write_text(run.folder / "history.jsonl", lines)
+
+
+def list_runs(root: Path) -> list[Run]:
+    """The runs under `root`, by name."""
+    return [Run(path.parent) for path in sorted(root.glob("**/config.toml"))]

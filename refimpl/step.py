@@ -1,0 +1,41 @@
+"""One training step, the readable definition; `refimpl.workspace` has a faster one for NumPy, held equal by a test."""
+
+from jaxtyping import Float, Int, UInt8
+
+from .backend import Array, Params, namespace
+from .loss import cross_entropy
+from .objectives import Network
+from .ops import scale
+from .optim import Optimizer, State
+from .tape import gradients
+
+
+class Step:
+    """Parameters, the optimizer's state, and the examples they are trained on; a call is one step.
+
+    `images` and `labels` lie where the parameters lie. Nothing in a step waits for the device.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        params: Params,
+        state: State,
+        optimizer: Optimizer,
+        images: UInt8[Array, "examples height width"],
+        labels: Int[Array, "examples"],
+    ) -> None:
+        self.network, self.params, self.state, self.optimizer = network, params, state, optimizer
+        self.images, self.labels = images, labels
+        self.dtype = next(iter(params.values())).dtype
+
+    def __call__(self, index: Int[Array, "batch"], t: int) -> Float[Array, ""]:
+        """Descend on the mean cross-entropy of examples `index`, t counting steps from 1; the loss before the step."""
+        xp = namespace(self.images)
+        x = scale(xp.take(self.images, index, axis=0), self.dtype)
+        y = xp.take(self.labels, index, axis=0)
+        logits, tape = self.network.forward(self.params, x)
+        loss, pull = cross_entropy(logits, y)
+        grads = gradients(tape, pull.x(1.0))
+        self.params, self.state = self.optimizer.update(self.params, grads, self.state, t)
+        return loss

@@ -1,0 +1,45 @@
+r"""Backpropagation, whole: each primitive returns its value and a `Pullback`, and the tape is played backwards.
+
+Let $y = f(x, \theta)$ be one step of a network and $L$ the loss at its end. Write $dy$ for
+$\partial L / \partial y$. The chain rule says
+$dx = (\partial y / \partial x)^\top dy$ and $d\theta = (\partial y / \partial \theta)^\top dy$: two linear maps of
+$dy$, kept here as two closures. An attack plays only the first and never pays for the gradients of the weights.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jaxtyping import Float
+
+from .backend import Array, Params
+
+
+class Pullback(NamedTuple):
+    """One closure for each thing a primitive can be differentiated by: cotangent in, cotangent out."""
+
+    x: Callable[[Array], Array]
+    params: Callable[[Array], tuple[Array, ...]] = lambda dy: ()
+
+
+Tape = list[tuple[tuple[str, ...], Pullback]]
+"""The primitives of one forward pass in order, each with the names of its parameters."""
+
+
+def input_gradient(tape: Tape, dy: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The gradient by the network's input, given `dy`, the gradient by its output.
+
+    `dy` may carry leading axes of its own: k cotangents in a stack give k gradients in one pass.
+    """
+    for _, pull in reversed(tape):
+        dy = pull.x(dy)
+    return dy
+
+
+def gradients(tape: Tape, dy: Float[Array, "..."]) -> Params:
+    """The gradient by every parameter, by name, in the order of the forward pass; none by the input."""
+    grads: Params = {}
+    (first_names, first), *rest = tape
+    for names, pull in reversed(rest):
+        grads = dict(zip(names, pull.params(dy), strict=True)) | grads
+        dy = pull.x(dy)
+    return dict(zip(first_names, first.params(dy), strict=True)) | grads

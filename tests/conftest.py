@@ -1,0 +1,55 @@
+"""BLAS threads are pinned before NumPy loads; backends are a fixture; hypothesis has three speeds."""
+
+import os
+
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import numpy as np
+import pytest
+from backends import BACKENDS, TestBackend
+from click.testing import CliRunner, Result
+from hypothesis import settings
+
+settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
+settings.register_profile("dev", deadline=None, max_examples=25)
+settings.register_profile("thorough", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+@pytest.fixture(params=BACKENDS)
+def be(request: pytest.FixtureRequest) -> TestBackend:
+    """Every backend there is on this machine; real CuPy carries the marker `gpu`."""
+    return request.param
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20190129)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real MNIST and Fashion-MNIST files."""
+    folder = os.environ.get("REFIMPL_DATA")
+    if not folder:
+        pytest.skip("REFIMPL_DATA is not set: no real data to test on")
+    return Path(folder)
+
+
+@pytest.fixture
+def refimpl():
+    """The command line through its installed entry point: `refimpl("train", "--epochs", "1")`."""
+    (script,) = entry_points(group="console_scripts", name="refimpl")
+    command = script.load()
+
+    def invoke(*arguments: object, code: int = 0) -> Result:
+        result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+        if result.exit_code != code:
+            raise AssertionError(f"exit code {result.exit_code}, not {code}:\n{result.output}") from result.exception
+        return result
+
+    return invoke

@@ -1,0 +1,136 @@
+"""CuPy's refusals over NumPy, and a count of what would have waited for the device.
+
+Like CuPy it does not turn into a NumPy array by itself, does not mix with NumPy arrays or NumPy scalars, returns 0-d
+arrays from reductions. Unlike CuPy it needs no GPU, and its results are NumPy's to the bit.
+"""
+
+from typing import Any
+
+import numpy as np
+
+SYNCS: list[str] = []
+
+
+class FakeArray:
+    """An array on a device that is not there."""
+
+    def __init__(self, host: Any) -> None:
+        self._host = np.asarray(host)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._host.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._host.shape
+
+    @property
+    def ndim(self) -> int:
+        return self._host.ndim
+
+    @property
+    def device(self) -> str:
+        return "fake:0"
+
+    @property
+    def T(self) -> "FakeArray":
+        return FakeArray(self._host.T)
+
+    def get(self) -> np.ndarray:
+        SYNCS.append("get")
+        return self._host.copy()
+
+    def __array__(self, *arguments: Any, **options: Any) -> np.ndarray:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed")
+
+    def __len__(self) -> int:
+        return len(self._host)
+
+    def __getitem__(self, key: Any) -> "FakeArray":
+        return FakeArray(self._host[_index(key)])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._host[_index(key)] = _inside(value)
+
+
+def _inside(value: Any) -> Any:
+    """The NumPy array within; refuses what CuPy refuses."""
+    if isinstance(value, FakeArray):
+        return value._host
+    if isinstance(value, np.ndarray | np.generic):
+        raise TypeError(f"Unsupported type {type(value)}")
+    if isinstance(value, list | tuple):
+        return type(value)(_inside(item) for item in value)
+    return value
+
+
+def _outside(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return FakeArray(value)
+    if isinstance(value, tuple):
+        return tuple(_outside(item) for item in value)
+    return value
+
+
+def _index(key: Any) -> Any:
+    if isinstance(key, FakeArray) and key.dtype == bool:
+        SYNCS.append("mask")
+    return _inside(key)
+
+
+def _operator(name: str) -> Any:
+    def apply(self: FakeArray, *others: Any) -> Any:
+        return _outside(getattr(self._host, name)(*(_inside(other) for other in others)))
+
+    return apply
+
+
+def _waits(name: str) -> Any:
+    def convert(self: FakeArray) -> Any:
+        SYNCS.append(name)
+        return getattr(self._host, name)()
+
+    return convert
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "pow", "matmul", "mod", "and", "or", "xor"):
+    setattr(FakeArray, f"__{_name}__", _operator(f"__{_name}__"))
+    setattr(FakeArray, f"__r{_name}__", _operator(f"__r{_name}__"))
+for _name in ("neg", "abs", "invert", "eq", "ne", "lt", "le", "gt", "ge"):
+    setattr(FakeArray, f"__{_name}__", _operator(f"__{_name}__"))
+for _name in ("__float__", "__int__", "__bool__", "__index__"):
+    setattr(FakeArray, _name, _waits(_name))
+
+
+class _Module:
+    """The functions of NumPy, on fake arrays."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        target = getattr(self._module, name)
+        if name == "linalg":
+            return _Module(target)
+        if not callable(target) or isinstance(target, type):
+            return target
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            options.pop("device", None)
+            inside = [_inside(argument) for argument in arguments]
+            return _outside(target(*inside, **{key: _inside(option) for key, option in options.items()}))
+
+        return call
+
+    @staticmethod
+    def asarray(x: Any, dtype: Any = None, device: Any = None) -> FakeArray:
+        """The upload: the one door through which NumPy arrays come in."""
+        return FakeArray(np.asarray(x._host if isinstance(x, FakeArray) else x, dtype=dtype))
+
+    @staticmethod
+    def astype(x: FakeArray, dtype: Any) -> FakeArray:
+        return FakeArray(x._host.astype(dtype))
+
+
+xp = _Module(np)

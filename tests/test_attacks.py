@@ -1,0 +1,324 @@
+"""Attacks on functions whose optimum is known: linear classifiers, a quadratic. No network in sight."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import affine_inputs, budgets, linear_classifiers, seeds
+
+from refimpl import NumericalError, UsageError
+from refimpl.attacks import distance, fgsm, gnm, pgd, strongest, verify
+from refimpl.attacks.ascent import ascend
+from refimpl.backend import namespace
+from refimpl.loss import cross_entropy, margin_directions, margins
+from refimpl.projections import bounds, project
+
+DUAL = {"inf": 1, "2": 2, "1": np.inf}
+
+
+def linear_margins(A, k):
+    """The margins of z = x Aᵀ and their gradients, which do not depend on x."""
+
+    def of(x):
+        D = margin_directions(k, len(A), A.dtype)
+        return margins(x @ A.T, k)[0], D @ A
+
+    return of
+
+
+def cross_entropy_gradient(A, y):
+    return lambda x: cross_entropy(x @ A.T, y)[1].x(float(len(x))) @ A
+
+
+def quadratic(target):
+    """The gradient of -|x - target|²/2: climbing it leads to `target`."""
+    return lambda x: target - x
+
+
+# ---- the optimal step --------------------------------------------------------------------------------------------
+
+
+@given(linear_classifiers(), budgets, st.sampled_from(["inf", "2", "1"]))
+def test_gnm_attains_the_least_margin_a_linear_classifier_admits(case, eps, norm):
+    A, x = case
+    k = (x @ A.T).argmax(axis=-1)
+    of = linear_margins(A, k)
+    M, dM = of(x)
+    best = (M - eps * np.linalg.norm(dM, ord=DUAL[norm], axis=-1)).min(axis=-1)
+    x_adv = gnm(of, x, eps=eps, steps=1, norm=norm)
+    assert_allclose(of(x_adv)[0].min(axis=-1), best, rtol=1e-9, atol=1e-9)
+
+
+@given(linear_classifiers(st.just(2)), budgets, st.sampled_from(["inf", "2", "1"]), st.integers(2, 7))
+def test_on_two_classes_the_number_of_gnm_steps_does_not_matter(case, eps, norm, steps):
+    A, x = case
+    of = linear_margins(A, (x @ A.T).argmax(axis=-1))
+    once, often = (gnm(of, x, eps=eps, steps=t, norm=norm) for t in (1, steps))
+    assert_allclose(often, once, rtol=1e-9, atol=1e-9)
+
+
+@given(linear_classifiers(st.just(2)), budgets)
+def test_on_two_linear_classes_fgsm_pgd_and_gnm_agree(case, eps):
+    A, x = case
+    k = (x @ A.T).argmax(axis=-1)
+    gradient = cross_entropy_gradient(A, k)
+    by_gnm = gnm(linear_margins(A, k), x, eps=eps, steps=1)
+    assert_allclose(fgsm(gradient, x, eps=eps), by_gnm, rtol=1e-12)
+    assert_allclose(pgd(gradient, x, eps=eps, step_size=eps / 3, steps=4), by_gnm, rtol=1e-12)
+    w, y = A[1] - A[0], 2.0 * k - 1
+    least = y * (x @ w) - eps * np.abs(w).sum()
+    assert_allclose(y * (by_gnm @ w), least, rtol=1e-9, atol=1e-9)
+
+
+def test_gnm_aims_at_the_steep_class_and_not_at_the_near_one():
+    A = np.array([[0.0, 0.0], [-0.1, 0.0], [0.0, 10.0]])  # class 1 is near and flat, class 2 far and steep
+    x = np.array([[2.0, -0.5]])
+    k = np.array([0])
+    M, _ = linear_margins(A, k)(x)
+    assert M.argmin() == 0
+    x_adv = gnm(linear_margins(A, k), x, eps=1.0, steps=1)
+    assert (x_adv @ A.T).argmax() == 2
+
+
+def test_gnm_chooses_its_target_anew_each_step():
+    """The second class comes into reach only after the first step has been taken towards the third."""
+    chosen = []
+
+    def of(x):
+        M = np.array([[1.0, 2.0]]) if not chosen else np.array([[5.0, 1.0]])
+        chosen.append(M)
+        return M, np.array([[[1.0, 0.0], [0.0, 1.0]]])
+
+    assert_allclose(gnm(of, np.zeros((1, 2)), eps=1.0, steps=2), [[-0.5, -0.5]])
+
+
+def test_l1_ties_go_to_the_first_pixel():
+    def of(x):
+        return np.zeros((1, 1)), np.array([[[0.5, -1.0, 1.0]]])
+
+    assert_array_equal(gnm(of, np.zeros((1, 3)), eps=1.0, steps=1, norm="1"), [[0.0, 1.0, 0.0]])
+
+
+@given(affine_inputs(), budgets, st.sampled_from([1e-30, 1e-12, 1.0, 1e12]))
+def test_the_scale_of_the_gradient_does_not_matter(inputs, eps, scale):
+    x = inputs[0]
+    target = x + 1.5
+    for attack in (fgsm, lambda g, x, eps: pgd(g, x, eps=eps, step_size=eps / 4, steps=3)):
+        plain = attack(quadratic(target), x, eps=eps)
+        assert_array_equal(attack(lambda at: scale * quadratic(target)(at), x, eps=eps), plain)
+
+    def of(at):
+        return np.zeros((len(x), 1)), scale * (at - target)[:, None, :]
+
+    for norm in DUAL:
+        moved = distance(x, gnm(of, x, eps=eps, steps=1, norm=norm), norm)
+        assert_allclose(moved, eps, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_fast_ascent_is_the_definition_to_the_bit(rng, dtype):
+    tiny, huge = np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max
+    special = np.array([0.0, -0.0, tiny, -tiny, huge, -huge, np.inf, -np.inf], dtype)
+    for g in (special, rng.normal(size=(7, 5)).astype(dtype), np.append(special, np.nan).astype(dtype)):
+        x = rng.uniform(size=g.shape).astype(dtype)
+        lower, upper = bounds(x, 0.01, (0.0, 1.0))
+        fast = ascend(x, g, 0.02, lower, upper)
+        assert fast.dtype == dtype
+        assert_array_equal(fast, project(x + 0.02 * np.sign(g), lower, upper))
+
+
+# ---- the budget ----------------------------------------------------------------------------------------------------
+
+
+@given(affine_inputs(), budgets, seeds, st.booleans(), st.sampled_from(["float32", "float64"]))
+def test_every_attack_stays_in_the_ball_and_in_the_box(inputs, eps, seed, clipped, dtype):
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(size=inputs[0].shape).astype(dtype)
+    target = rng.normal(size=x.shape).astype(dtype)
+    clip = (0.0, 1.0) if clipped else None
+
+    def of(at):
+        return np.zeros((len(x), 2), dtype), np.stack([at - target, rng.normal(size=x.shape).astype(dtype)], axis=1)
+
+    results = [(fgsm(quadratic(target), x, eps=eps, clip=clip), "inf")]
+    for start in (None, rng):
+        x_adv = pgd(quadratic(target), x, eps=eps, step_size=eps / 3, steps=5, clip=clip, random_start=start)
+        results.append((x_adv, "inf"))
+    results += [(gnm(of, x, eps=eps, steps=4, norm=norm, clip=clip), norm) for norm in DUAL]
+    for x_adv, norm in results:
+        assert x_adv.dtype == dtype
+        verify(x, x_adv, eps=eps, norm=norm, clip=clip)
+
+
+@given(affine_inputs(), st.sampled_from(["inf", "2", "1"]), budgets)
+def test_one_gnm_step_uses_the_whole_budget(inputs, norm, eps):
+    x = inputs[0]
+    x_adv = gnm(lambda at: (np.zeros((len(x), 1)), (at + 10)[:, None, :]), x, eps=eps, steps=1, norm=norm)
+    assert_allclose(distance(x, x_adv, norm), eps, rtol=1e-9)
+
+
+@given(affine_inputs(), budgets, st.booleans())
+def test_pgd_of_one_full_step_is_fgsm_to_the_bit(inputs, eps, clipped):
+    x = np.abs(inputs[0]) % 1
+    clip = (0.0, 1.0) if clipped else None
+    gradient = quadratic(inputs[0])
+    assert_array_equal(pgd(gradient, x, eps=eps, step_size=eps, steps=1, clip=clip), fgsm(gradient, x, eps=eps, clip=clip))
+
+
+@given(affine_inputs(), st.integers(1, 5))
+def test_too_few_steps_do_not_reach_the_edge(inputs, steps):
+    x = inputs[0]
+    x_adv = pgd(quadratic(x + 10), x, eps=1.0, step_size=0.1, steps=steps)
+    assert_allclose(distance(x, x_adv, "inf"), 0.1 * steps)
+
+
+def test_pgd_stops_where_it_should_and_not_on_the_sphere():
+    x_adv = pgd(quadratic(np.full((1, 3), 0.3)), np.zeros((1, 3)), eps=1.0, step_size=0.1, steps=50)
+    assert np.abs(x_adv - 0.3).max() <= 0.1 + 1e-12
+
+
+@given(affine_inputs())
+def test_no_budget_no_change(inputs):
+    x = inputs[0].astype(np.float32)
+    of = lambda at: (np.zeros((len(x), 1), np.float32), (at + 1)[:, None, :])  # noqa: E731
+    assert_array_equal(fgsm(quadratic(x + 1), x, eps=0.0), x)
+    assert_array_equal(pgd(quadratic(x + 1), x, eps=0.0, step_size=0.1, steps=3), x)
+    assert_array_equal(gnm(of, x, eps=0.0), x)
+
+
+def test_a_zero_gradient_moves_nothing(rng):
+    x = rng.uniform(size=(3, 4))
+    assert_array_equal(fgsm(np.zeros_like, x, eps=0.1), x)
+    for norm in DUAL:
+        assert_array_equal(gnm(lambda at: (np.ones((3, 1)), np.zeros((3, 1, 4))), x, eps=0.1, norm=norm), x)
+
+
+def test_attacks_do_not_write_into_their_input(rng):
+    x = rng.uniform(size=(3, 4))
+    x.setflags(write=False)
+    fgsm(quadratic(x + 1), x, eps=0.1, clip=(0.0, 1.0))
+    pgd(quadratic(x + 1), x, eps=0.1, step_size=0.1, steps=2, random_start=rng)
+    gnm(lambda at: (np.ones((3, 1)), np.ones((3, 1, 4))), x, eps=0.1, clip=(0.0, 1.0))
+
+
+# ---- projections ---------------------------------------------------------------------------------------------------
+
+
+@given(affine_inputs(), budgets, seeds)
+def test_the_projection_is_the_nearest_point_and_its_order_is_free(inputs, eps, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(size=inputs[0].shape)
+    wild = x + 3 * rng.normal(size=x.shape)
+    lower, upper = bounds(x, eps, (0.0, 1.0))
+    inside = project(wild, lower, upper)
+    assert_array_equal(project(inside, lower, upper), inside)
+    assert_array_equal(inside, np.clip(np.clip(wild, x - eps, x + eps), 0, 1))
+    assert_array_equal(inside, np.clip(np.clip(wild, 0, 1), np.maximum(x - eps, 0), np.minimum(x + eps, 1)))
+    other = rng.uniform(lower, upper)
+    assert (np.abs(wild - inside) <= np.abs(wild - other) + 1e-12).all()
+    unmoved = np.where((wild >= lower) & (wild <= upper), wild, inside)
+    assert_array_equal(inside, unmoved)
+
+
+# ---- restarts ------------------------------------------------------------------------------------------------------
+
+
+@given(seeds, st.integers(2, 5))
+def test_one_more_restart_never_fools_fewer(seed, n):
+    attempts = list(np.random.default_rng(seed).normal(size=(n, 6, 3)))
+
+    def margin(x):
+        return x.sum(axis=-1)
+
+    smallest = [margin(strongest(margin, attempts[: k + 1])) for k in range(n)]
+    for fewer, more in zip(smallest, smallest[1:], strict=False):
+        assert (more <= fewer).all()
+    assert_array_equal(smallest[-1], np.min([margin(a) for a in attempts], axis=0))
+
+
+def test_a_random_start_is_a_start_and_repeats_with_its_seed(rng):
+    x = rng.uniform(size=(50, 4))
+
+    def start(seed):
+        generator = np.random.default_rng(seed)
+        return pgd(np.zeros_like, x, eps=0.1, step_size=0.1, steps=1, random_start=generator) - x
+
+    assert_array_equal(start(1), start(1))
+    assert (start(1) != start(2)).any()
+    assert_allclose([np.abs(start(1)).max(), start(1).mean()], [0.1, 0], atol=0.01)
+
+
+# ---- refusals ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("eps", [-0.1, float("nan"), float("inf")])
+def test_a_budget_must_make_sense(eps):
+    x = np.zeros((1, 2))
+    for attack in (fgsm, lambda g, x, eps: pgd(g, x, eps=eps, step_size=0.1, steps=1), lambda g, x, eps: gnm(g, x, eps=eps)):
+        with pytest.raises(UsageError, match="eps"):
+            attack(quadratic(x), x, eps=eps)
+
+
+def test_steps_and_norms_must_make_sense():
+    x = np.zeros((1, 2))
+    with pytest.raises(UsageError, match="step"):
+        pgd(quadratic(x), x, eps=0.1, step_size=0.1, steps=0)
+    with pytest.raises(UsageError, match="step size"):
+        pgd(quadratic(x), x, eps=0.1, step_size=-1.0, steps=1)
+    with pytest.raises(UsageError, match="norm"):
+        gnm(quadratic(x), x, eps=0.1, norm="3")
+
+
+@pytest.mark.parametrize(
+    ("x_adv", "message"),
+    [
+        (np.array([[0.5, 0.5 + 0.11]]), "left the l_inf ball"),
+        (np.array([[0.5, np.nan]]), "not finite"),
+        (np.array([[0.5, np.inf]]), "not finite"),
+    ],
+)
+def test_the_verifier_refuses(x_adv, message):
+    with pytest.raises(NumericalError, match=message):
+        verify(np.full((1, 2), 0.5), x_adv, eps=0.1)
+
+
+def test_the_verifier_sees_the_box_and_the_other_norms():
+    x = np.array([[0.95, 0.5]])
+    with pytest.raises(NumericalError, match="box"):
+        verify(x, x + [[0.1, 0.0]], eps=0.1, clip=(0.0, 1.0))
+    verify(x, x + 0.1, eps=0.1)
+    for norm in ("2", "1"):
+        with pytest.raises(NumericalError, match=f"l_{norm}"):
+            verify(x, x + 0.1, eps=0.1, norm=norm)
+
+
+def test_the_verifiers_tolerance_is_rounding_and_no_more():
+    x = np.full((1, 4), 0.7, np.float32)
+    verify(x, x + np.float32(0.05), eps=0.05)
+    with pytest.raises(NumericalError):
+        verify(x, x + np.float32(0.05 * 1.00001), eps=0.05)
+
+
+# ---- backends ------------------------------------------------------------------------------------------------------
+
+
+def test_attacks_run_on_every_backend(be, rng):
+    x, target = rng.uniform(size=(4, 5)), rng.normal(size=(4, 5))
+    here = be.array(target)
+
+    def of(at, target):
+        xp = namespace(at)
+        return xp.sum(at, axis=-1)[:, None] - xp.zeros_like(at)[:, :2], xp.stack([at - target, target - at], axis=1)
+
+    def attacks(at, target):
+        yield fgsm(quadratic(target), at, eps=0.1)
+        yield pgd(quadratic(target), at, eps=0.1, step_size=0.02, steps=9, clip=(0.0, 1.0))
+        start = np.random.default_rng(0)
+        yield pgd(quadratic(target), at, eps=0.1, step_size=0.02, steps=2, random_start=start)
+        for norm in DUAL:
+            yield gnm(lambda at: of(at, target), at, eps=0.1, norm=norm, clip=(0.0, 1.0))
+
+    for result, expected in zip(attacks(be.array(x), here), attacks(x, target), strict=True):
+        assert str(be.host(result).dtype) == be.dtype
+        assert_allclose(be.host(result), expected, rtol=be.tolerance, atol=be.tolerance)

@@ -1,0 +1,108 @@
+"""Effective sparsity and rank as mathematics: bounds, invariances, closed cases (Eqs. (2) and (3))."""
+
+import math
+
+import naive
+import numpy as np
+import pytest
+from backends import NUMPY
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy.stats import binomtest
+from strategies import logits_and_labels, matrices, seeds
+
+from refimpl import accuracy, effective_rank, effective_sparsity, fcnn, interval
+from refimpl.metrics import layers, n_correct
+
+
+@given(matrices())
+def test_they_are_the_naive_loops(W):
+    assert_allclose(effective_sparsity(W), naive.effective_sparsity(W), rtol=1e-12)
+    assert_allclose(effective_rank(W), naive.effective_rank(W), rtol=1e-6)
+
+
+@given(matrices())
+def test_their_bounds(W):
+    assert 1 - 1e-12 <= effective_sparsity(W) <= math.sqrt(W.size) * (1 + 1e-12)
+    assert 1 - 1e-12 <= effective_rank(W) <= math.sqrt(np.linalg.matrix_rank(W)) * (1 + 1e-12)
+
+
+@given(matrices(), st.floats(-300, 300), seeds)
+def test_their_invariances(W, exponent, seed):
+    rng = np.random.default_rng(seed)
+    for measure in (effective_sparsity, effective_rank):
+        assert_allclose(measure(W * 10.0**exponent), measure(W), rtol=1e-9)
+        assert_allclose(measure(-W.T), measure(W), rtol=1e-9)
+        assert_allclose(measure(rng.permutation(W)), measure(W), rtol=1e-9)
+    Q = np.linalg.qr(rng.normal(size=(len(W), len(W))))[0]
+    assert_allclose(effective_rank(Q @ W), effective_rank(W), rtol=1e-9)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_k_equal_values_give_the_root_of_k(k):
+    W = np.zeros((6, 7))
+    W[range(k), range(k)] = -3.0
+    assert_allclose(effective_rank(W), math.sqrt(k))
+    assert_allclose(effective_sparsity(W), math.sqrt(k))
+
+
+def test_glorot_weights_have_the_values_theory_gives():
+    """Uniform entries: s -> sqrt(3)/2 sqrt(N); 20 x 784 is nearly orthogonal: r just below sqrt(20)."""
+    W = fcnn.init(NUMPY, dtype="float64")["W1"]
+    assert_allclose(effective_sparsity(W), math.sqrt(3) / 2 * math.sqrt(W.size), rtol=0.01)
+    assert 0.98 * math.sqrt(20) < effective_rank(W) < math.sqrt(20)
+
+
+def test_a_uniform_and_a_gaussian_matrix(rng):
+    root = math.sqrt(1e6)
+    assert_allclose(effective_sparsity(rng.uniform(-1, 1, (1000, 1000))), math.sqrt(3) / 2 * root, rtol=0.01)
+    assert_allclose(effective_sparsity(rng.normal(size=(1000, 1000))), math.sqrt(2 / math.pi) * root, rtol=0.01)
+
+
+def test_the_zero_matrix_has_neither():
+    assert math.isnan(effective_rank(np.zeros((3, 4))))
+    assert math.isnan(effective_sparsity(np.zeros((3, 4))))
+
+
+def test_a_stack_is_measured_matrix_by_matrix(rng):
+    stack = rng.normal(size=(3, 4, 5))
+    for measure in (effective_rank, effective_sparsity):
+        assert_allclose(measure(stack), [measure(W) for W in stack])
+
+
+def test_metrics_run_on_every_backend(be, rng):
+    W, logits, y = rng.normal(size=(4, 6)), rng.normal(size=(9, 5)), rng.integers(0, 5, 9)
+    here = be.array(W)
+    assert_allclose(be.host(effective_rank(here)), effective_rank(W), rtol=be.tolerance)
+    assert_allclose(be.host(effective_sparsity(here)), effective_sparsity(W), rtol=be.tolerance)
+    assert be.host(n_correct(be.array(logits), be.array(y, "int64"))) == n_correct(logits, y)
+
+
+@given(logits_and_labels())
+def test_accuracy_is_the_naive_count(inputs):
+    logits, y = inputs
+    assert accuracy(logits, y) == naive.n_correct(logits, y) / len(y)
+
+
+def test_equal_logits_are_given_the_first_class():
+    assert accuracy(np.zeros((2, 3)), np.array([0, 1])) == 0.5
+
+
+@given(st.integers(1, 200), st.floats(0, 1))
+def test_the_interval_is_scipys_exact_one(trials, share):
+    successes = round(share * trials)
+    low, high = interval(successes, trials)
+    expected = binomtest(successes, trials).proportion_ci(method="exact")
+    assert_allclose([low, high], [expected.low, expected.high], rtol=1e-8, atol=1e-12)
+    assert low <= successes / trials <= high
+
+
+def test_no_trials_no_interval():
+    assert all(math.isnan(end) for end in interval(0, 0))
+
+
+def test_layers_names_every_weight_matrix_and_no_bias():
+    rows = layers(fcnn.init(NUMPY))
+    assert [row["name"] for row in rows] == [f"W{i}" for i in range(1, 7)]
+    assert rows[0]["shape"] == [20, 784]

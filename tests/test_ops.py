@@ -1,0 +1,95 @@
+"""The primitives: forward against loops, pullbacks against autograd and finite differences, on every backend."""
+
+import naive
+import numpy as np
+import oracle
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import affine_inputs, seeds
+
+from refimpl.ops import affine, scale, tanh
+
+
+@given(affine_inputs())
+def test_affine_is_the_naive_loop(inputs):
+    assert_allclose(affine(*inputs)[0], naive.affine(*inputs), rtol=1e-12, atol=1e-12)
+
+
+@given(affine_inputs(), seeds)
+def test_affine_pullback_is_autograds(inputs, seed):
+    y, pull = affine(*inputs)
+    dy = np.random.default_rng(seed).normal(size=y.shape)
+    dx, dW, db = oracle.vjp(lambda x, W, b: affine(x, W, b)[0], inputs, dy)
+    assert_allclose(pull.x(dy), dx, rtol=1e-9, atol=1e-12)
+    for ours, theirs in zip(pull.params(dy), (dW, db), strict=True):
+        assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+@given(affine_inputs(), seeds)
+def test_affine_pullback_is_the_finite_difference(inputs, seed):
+    rng = np.random.default_rng(seed)
+    y, pull = affine(*inputs)
+    dy = rng.normal(size=y.shape)
+    for i, gradient in enumerate((pull.x(dy), *pull.params(dy))):
+        direction = rng.normal(size=inputs[i].shape)
+
+        def value(at, i=i):
+            return np.sum(dy * affine(*inputs[:i], at, *inputs[i + 1 :])[0])
+
+        expected = oracle.slope(value, inputs[i], direction)
+        assert_allclose(np.sum(gradient * direction), expected, rtol=1e-6, atol=1e-6)
+
+
+@given(affine_inputs(), seeds)
+def test_tanh_pullback_is_autograds_and_the_finite_difference(inputs, seed):
+    x, rng = inputs[0], np.random.default_rng(seed)
+    y, pull = tanh(x)
+    assert_allclose(y, np.sinh(x) / np.cosh(x), rtol=1e-12)
+    dy, direction = rng.normal(size=y.shape), rng.normal(size=y.shape)
+    assert_allclose(pull.x(dy), oracle.vjp(lambda x: tanh(x)[0], (x,), dy)[0], rtol=1e-9, atol=1e-12)
+    expected = oracle.slope(lambda at: np.sum(dy * tanh(at)[0]), x, direction)
+    assert_allclose(np.sum(pull.x(dy) * direction), expected, rtol=1e-6, atol=1e-6)
+    assert pull.params(dy) == ()
+
+
+@given(affine_inputs(), seeds, st.floats(-3, 3))
+def test_pullbacks_are_linear(inputs, seed, a):
+    rng = np.random.default_rng(seed)
+    for y, pull in (affine(*inputs), tanh(inputs[0])):
+        u, v = rng.normal(size=y.shape), rng.normal(size=y.shape)
+        assert_allclose(pull.x(a * u + v), a * pull.x(u) + pull.x(v), rtol=1e-9, atol=1e-9)
+
+
+def test_primitives_stay_on_their_backend(be, rng):
+    x, W, b, dy = (rng.normal(size=shape) for shape in ((5, 4), (3, 4), (3,), (5, 3)))
+    y, pull = affine(be.array(x), be.array(W), be.array(b))
+    h, pull_tanh = tanh(y)
+    results = [y, h, pull.x(be.array(dy)), *pull.params(be.array(dy)), pull_tanh.x(be.array(dy))]
+    expected_y = x @ W.T + b
+    slope = 1 - np.tanh(expected_y) ** 2
+    expected = [expected_y, np.tanh(expected_y), dy @ W, dy.T @ x, dy.sum(axis=0), dy * slope]
+    for result, value in zip(results, expected, strict=True):
+        assert type(result) is type(be.array(x))
+        assert str(be.host(result).dtype) == be.dtype
+        assert_allclose(be.host(result), value, rtol=be.tolerance, atol=be.tolerance)
+
+
+def test_a_stack_of_models_is_many_models(rng):
+    x, W, b, dy = (rng.normal(size=shape) for shape in ((2, 5, 4), (2, 3, 4), (2, 3), (2, 5, 3)))
+    y, pull = affine(x, W, b)
+    dW, db = pull.params(dy)
+    for i in range(2):
+        yi, pulli = affine(x[i], W[i], b[i])
+        assert_allclose(y[i], yi, rtol=1e-12)
+        assert_allclose(pull.x(dy)[i], pulli.x(dy[i]), rtol=1e-12)
+        assert_allclose(dW[i], pulli.params(dy[i])[0], rtol=1e-12)
+        assert_allclose(db[i], pulli.params(dy[i])[1], rtol=1e-12)
+
+
+def test_scale_is_the_nearest_float_to_grey_over_255(be):
+    grey = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    dtype = be.backend.dtype(be.dtype)
+    pixels = be.host(scale(be.backend.asarray(grey), dtype))
+    assert pixels.shape == (1, 256)
+    assert_array_equal(pixels[0], (np.arange(256) / 255).astype(be.dtype))
