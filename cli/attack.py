@@ -18,27 +18,57 @@ from .session import Session, blas_threads, open_run
 @click.command()
 @click.argument("run", type=options.FOLDER)
 @click.option("--attack", "name", type=click.Choice(ATTACKS), default="pgd", show_default=True, help="Which attack.")
-@click.option("--eps", type=options.Numbers(float), default="0.05", show_default=True, help="Budget, or several:"
-              " 0.01,0.05,0.1. In units of pixels in [0, 1].")
+@click.option(
+    "--eps",
+    type=options.Numbers(float),
+    default="0.05",
+    show_default=True,
+    help="Budget, or several: 0.01,0.05,0.1. In units of pixels in [0, 1].",
+)
 @click.option("--steps", type=click.IntRange(min=1), show_default="20 for pgd, 5 for gnm", help="Number of steps.")
 @click.option("--step-size", type=float, show_default="eps/10", help="Of pgd, in units of pixels.")
-@click.option("--norm", type=click.Choice(["inf", "2", "1"]), default="inf", show_default=True, help="Of the budget;"
-              " 2 and 1 for gnm.")
+@click.option(
+    "--norm",
+    type=click.Choice(["inf", "2", "1"]),
+    default="inf",
+    show_default=True,
+    help="Of the budget; 2 and 1 for gnm.",
+)
 @options.clip()
 @click.option("--random-start/--no-random-start", default=False, show_default=True, help="Of pgd, within the budget.")
-@click.option("--restarts", type=click.IntRange(min=1), default=1, show_default=True, help="Random starts of pgd; for"
-              " each example the strongest counts.")
+@click.option(
+    "--restarts",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Random starts of pgd; for each example the strongest counts.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random starts.")
-@click.option("--examples", type=click.IntRange(min=1), show_default="all", help="Attack the first so many test images.")
-@click.option("--save-images/--no-save-images", default=True, show_default=True, help="Keep the adversarial images, as"
-              " they are, beside the result of each example.")
+@click.option(
+    "--examples", type=click.IntRange(min=1), show_default="all", help="Attack the first so many test images."
+)
+@click.option(
+    "--save-images/--no-save-images",
+    default=True,
+    show_default=True,
+    help="Keep the adversarial images, as they are, beside the result of each example.",
+)
 @options.data_dir()
 @options.backend()
 @options.threads()
 @options.as_json()
 def attack(
-    run: Path, name: str, eps: tuple[float, ...], examples: int | None, save_images: bool, data_dir: Path | None,
-    backend: str | None, threads: int | None, clip: bool, as_json: bool, **budget: Any,
+    run: Path,
+    name: str,
+    eps: tuple[float, ...],
+    examples: int | None,
+    save_images: bool,
+    data_dir: Path | None,
+    backend: str | None,
+    threads: int | None,
+    clip: bool,
+    as_json: bool,
+    **budget: Any,
 ) -> None:
     """Attack the net in RUN and report the fooling ratio.
 

@@ -24,13 +24,23 @@ def bench() -> None:
 def _shared(command: Any) -> Any:
     for option in reversed(
         (
-            click.option("--arch", type=click.Choice(list(NETWORKS)), default="fcnn", show_default=True,
-                         help="The architecture."),
-            click.option("--against", type=click.Choice(["torch", "jax"]), multiple=True, default=("torch",),
-                         show_default=True, help="A peer; may be given twice."),
+            click.option(
+                "--arch", type=click.Choice(list(NETWORKS)), default="fcnn", show_default=True, help="The architecture."
+            ),
+            click.option(
+                "--against",
+                type=click.Choice(["torch", "jax"]),
+                multiple=True,
+                default=("torch",),
+                show_default=True,
+                help="A peer; may be given twice.",
+            ),
             click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Counted rounds."),
             click.option("--dataset", default="auto", show_default=True, help="As for train."),
-            options.data_dir(), options.backend(), options.threads(), options.as_json(),
+            options.data_dir(),
+            options.backend(),
+            options.threads(),
+            options.as_json(),
         )
     ):
         command = option(command)
@@ -40,8 +50,14 @@ def _shared(command: Any) -> Any:
 @bench.command()
 @_shared
 def train(
-    arch: str, against: tuple[str, ...], repeats: int, dataset: str, data_dir: Path | None, backend: str | None,
-    threads: int | None, as_json: bool,
+    arch: str,
+    against: tuple[str, ...],
+    repeats: int,
+    dataset: str,
+    data_dir: Path | None,
+    backend: str | None,
+    threads: int | None,
+    as_json: bool,
 ) -> None:
     """One epoch of plain SGD at the paper's sizes; shuffling and gathering count."""
     pin(threads or 1)
@@ -62,8 +78,15 @@ def train(
 @_shared
 @click.option("--run", type=options.FOLDER, help="Attack this run's net instead of an untrained one.")
 def attack(
-    arch: str, against: tuple[str, ...], repeats: int, dataset: str, data_dir: Path | None, backend: str | None,
-    threads: int | None, as_json: bool, run: Path | None,
+    arch: str,
+    against: tuple[str, ...],
+    repeats: int,
+    dataset: str,
+    data_dir: Path | None,
+    backend: str | None,
+    threads: int | None,
+    as_json: bool,
+    run: Path | None,
 ) -> None:
     """PGD-20 at eps 0.05 on every test image, without a random start."""
     pin(threads or 1)

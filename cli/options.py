@@ -42,7 +42,9 @@ def threads() -> Decorator:
 
 
 def as_json() -> Decorator:
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, nothing else.")
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON object on standard output, nothing else."
+    )
 
 
 def clip() -> Decorator:

@@ -25,14 +25,24 @@ SETTINGS = tuple(field.name for field in fields(Config))
 
 @click.command()
 @click.option("--arch", type=click.Choice(list(NETWORKS)), show_default="fcnn", help="The architecture.")
-@click.option("--dataset", show_default="auto", help="mnist, fashion-mnist, strokes (built in), or auto: the paper's"
-              " for the architecture where it is found, else strokes.")
+@click.option(
+    "--dataset",
+    show_default="auto",
+    help="mnist, fashion-mnist, strokes (built in), or auto: the paper's"
+    " for the architecture where it is found, else strokes.",
+)
 @options.data_dir()
 @options.backend()
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), show_default="float32", help="Of weights and pixels.")
+@click.option(
+    "--dtype", type=click.Choice(["float32", "float64"]), show_default="float32", help="Of weights and pixels."
+)
 @click.option("--seed", type=click.IntRange(min=0), show_default="0", help="Of initial weights and shuffling.")
-@click.option("--epochs", type=click.IntRange(min=1), show_default="240 on MNIST, elsewhere as many as make the same"
-              " number of steps", help="Passes over the training set.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    show_default="240 on MNIST, elsewhere as many as make the same number of steps",
+    help="Passes over the training set.",
+)
 @click.option("--batch-size", type=click.IntRange(min=1), show_default="128", help="Examples a step.")
 @click.option("--optimizer", type=click.Choice(["sgd", "adam"]), show_default="sgd", help="The paper says SGD.")
 @click.option("--learning-rate", type=float, show_default="0.001", help="Step length of the optimizer.")
@@ -40,16 +50,34 @@ SETTINGS = tuple(field.name for field in fields(Config))
 @click.option("--widths", type=options.Numbers(int), show_default="784,20,20,20,20,20,10", help="Layers of the net.")
 @click.option("--checkpoint-every", type=click.IntRange(min=1), show_default="10", help="Epochs between checkpoints.")
 @options.threads()
-@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="Settings from a TOML file, a run's"
-              " config.toml for one; options given beside it win.")
-@click.option("--out", type=options.FOLDER, help="Run folder, which must not exist."
-              " [default: runs/ARCH-DATASET-seedSEED, numbered where taken]")
-@click.option("--resume", type=options.FOLDER, help="Continue this run. Takes --epochs, to go on for longer, and --data-dir.")
-@click.option("--report/--no-report", "then_report", default=True, show_default=True, help="Attack and measure the net"
-              " at the end, with the paper's budgets.")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Settings from a TOML file, a run's config.toml for one; options given beside it win.",
+)
+@click.option(
+    "--out",
+    type=options.FOLDER,
+    help="Run folder, which must not exist. [default: runs/ARCH-DATASET-seedSEED, numbered where taken]",
+)
+@click.option(
+    "--resume", type=options.FOLDER, help="Continue this run. Takes --epochs, to go on for longer, and --data-dir."
+)
+@click.option(
+    "--report/--no-report",
+    "then_report",
+    default=True,
+    show_default=True,
+    help="Attack and measure the net at the end, with the paper's budgets.",
+)
 @options.as_json()
 def train(
-    data_dir: Path | None, config: Path | None, out: Path | None, resume: Path | None, then_report: bool, as_json: bool,
+    data_dir: Path | None,
+    config: Path | None,
+    out: Path | None,
+    resume: Path | None,
+    then_report: bool,
+    as_json: bool,
     **settings: Any,
 ) -> None:
     """Train a net and leave a run folder: config.toml, manifest.json, history.jsonl, checkpoints/.

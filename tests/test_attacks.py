@@ -163,7 +163,9 @@ def test_pgd_of_one_full_step_is_fgsm_to_the_bit(inputs, eps, clipped):
     x = np.abs(inputs[0]) % 1
     clip = (0.0, 1.0) if clipped else None
     gradient = quadratic(inputs[0])
-    assert_array_equal(pgd(gradient, x, eps=eps, step_size=eps, steps=1, clip=clip), fgsm(gradient, x, eps=eps, clip=clip))
+    assert_array_equal(
+        pgd(gradient, x, eps=eps, step_size=eps, steps=1, clip=clip), fgsm(gradient, x, eps=eps, clip=clip)
+    )
 
 
 @given(affine_inputs(), st.integers(1, 5))
@@ -255,7 +257,11 @@ def test_a_random_start_is_a_start_and_repeats_with_its_seed(rng):
 @pytest.mark.parametrize("eps", [-0.1, float("nan"), float("inf")])
 def test_a_budget_must_make_sense(eps):
     x = np.zeros((1, 2))
-    for attack in (fgsm, lambda g, x, eps: pgd(g, x, eps=eps, step_size=0.1, steps=1), lambda g, x, eps: gnm(g, x, eps=eps)):
+    for attack in (
+        fgsm,
+        lambda g, x, eps: pgd(g, x, eps=eps, step_size=0.1, steps=1),
+        lambda g, x, eps: gnm(g, x, eps=eps),
+    ):
         with pytest.raises(UsageError, match="eps"):
             attack(quadratic(x), x, eps=eps)
 

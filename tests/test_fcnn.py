@@ -84,7 +84,9 @@ def test_gradients_are_the_finite_difference_at_the_papers_sizes(rng):
     found = gradients(tape, cross_entropy(logits, y)[1].x(1.0))
     for name, p in net.items():
         direction = rng.normal(size=p.shape)
-        slope = oracle.slope(lambda at, name=name: cross_entropy(fcnn.forward({**net, name: at}, x)[0], y)[0], p, direction)
+        slope = oracle.slope(
+            lambda at, name=name: cross_entropy(fcnn.forward({**net, name: at}, x)[0], y)[0], p, direction
+        )
         assert_allclose(np.sum(found[name] * direction), slope, rtol=1e-6, atol=1e-9)
 
 

@@ -74,7 +74,9 @@ def test_they_run_on_every_backend_and_keep_the_dtype(be, make):
         assert str(be.host(x).dtype) == be.dtype
 
 
-@pytest.mark.parametrize("make", [lambda: sgd(0.0), lambda: sgd(float("nan")), lambda: sgd(0.1, 1.0), lambda: adam(-1.0)])
+@pytest.mark.parametrize(
+    "make", [lambda: sgd(0.0), lambda: sgd(float("nan")), lambda: sgd(0.1, 1.0), lambda: adam(-1.0)]
+)
 def test_they_refuse_what_makes_no_sense(make):
     with pytest.raises(UsageError, match="must be"):
         make()

@@ -1,0 +1,10 @@
+"""Data: `idx` reads files, `registry` says what they must be, `find` where they are, `fetch` gets them, `strokes` needs none."""
+
+from .dataset import Dataset, Split
+from .fetch import fetch
+from .find import find, places
+from .load import NAMES, load, resolve
+from .registry import REGISTRY
+from .strokes import strokes
+
+__all__ = ["NAMES", "REGISTRY", "Dataset", "Split", "fetch", "find", "load", "places", "resolve", "strokes"]

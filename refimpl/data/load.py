@@ -1,0 +1,82 @@
+"""A data set by name, every byte of it checked."""
+
+import difflib
+from pathlib import Path
+
+from ..errors import DataError, UsageError
+from .dataset import Dataset, Split
+from .find import file_in, find, places
+from .idx import parse_images, parse_labels, read_bytes, sha256
+from .registry import FILES, PAPERS_CHOICE, REGISTRY
+from .strokes import strokes
+
+NAMES = (*REGISTRY, "strokes")
+
+
+def load(name: str, *, data_dir: Path | None = None) -> Dataset:
+    """MNIST, Fashion-MNIST or the built-in `strokes`.
+
+    Raises `UsageError` for another name, `DataError` where files are missing, damaged, or not those of the registry.
+    """
+    _known(name)
+    if name == "strokes":
+        return strokes()
+    folder = find(name, data_dir)
+    if folder is None:
+        raise DataError(
+            f"{name} was not found in {_looked(name, data_dir)}; `refimpl data fetch {name}` gets it,"
+            " `--dataset strokes` does without"
+        )
+    content = {role: _checked(name, role, folder) for role in FILES}
+    paths = {role: folder / file for role, file in FILES.items()}
+    train, test = (
+        Split(
+            parse_images(content[f"{part}_images"], paths[f"{part}_images"]),
+            parse_labels(content[f"{part}_labels"], paths[f"{part}_labels"]),
+        )
+        for part in ("train", "test")
+    )
+    return Dataset(name, train, test, dict(REGISTRY[name].sha256), str(folder))
+
+
+def resolve(name: str, arch: str, data_dir: Path | None = None) -> tuple[str, str | None]:
+    """The data set that `name` means for an architecture, and a remark where it is not the one wished for.
+
+    "auto" is the paper's data set for the architecture where it is found, else `strokes`.
+    """
+    if name != "auto":
+        _known(name)
+        return name, None
+    wished = PAPERS_CHOICE[arch]
+    if find(wished, data_dir):
+        return wished, None
+    remark = (
+        f"{wished} was not found in {_looked(wished, data_dir)}: using the built-in set `strokes`;"
+        f" `refimpl data fetch {wished}` gets the real one"
+    )
+    return "strokes", remark
+
+
+def _checked(name: str, role: str, folder: Path) -> bytes:
+    path = file_in(folder, FILES[role])
+    assert path is not None, "find() has seen all four files"
+    content = read_bytes(path)
+    expected, got = REGISTRY[name].sha256[role], sha256(content)
+    if got != expected:
+        raise DataError(
+            f"{path} is not the {role.replace('_', ' ')} of {name}: its SHA-256 begins {got[:12]}, expected"
+            f" {expected[:12]}; remove it and run `refimpl data fetch {name}`"
+        )
+    return content
+
+
+def _known(name: str) -> None:
+    if name not in NAMES:
+        close = difflib.get_close_matches(name, NAMES, n=1)
+        raise UsageError(
+            f"unknown data set {name!r}; " + (f"did you mean {close[0]}?" if close else f"there are {NAMES}")
+        )
+
+
+def _looked(name: str, data_dir: Path | None) -> str:
+    return ", ".join(f"{place.path} ({place.label})" for place in places(name, data_dir))
