@@ -117,5 +117,5 @@ def show(summaries: Sequence[dict[str, Any]]) -> None:
         if s["zero_gradients"]:
             warn(
                 f"{s['zero_gradients']} of {s['n_correct']} inputs have a zero loss gradient: {s['attack']} cannot move"
-                " them, and its fooling ratio is too small (gradient masking, or float32 underflow: try --dtype float64)"
+                " them, so its fooling ratio is too small (masked gradients, or float32 underflow: try --dtype float64)"
             )

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from refimpl.records import to_json
 
@@ -33,13 +34,13 @@ def warn(message: str) -> None:
     err.print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """A plain table; every column but the first is set flush right."""
-    grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> None:
+    """A plain table: the first `words` columns are words, flush left, the others numbers, flush right."""
+    grid = Table(box=None, pad_edge=False, header_style="bold")
     for i, column in enumerate(columns):
-        grid.add_column(column, justify="right" if i else "left", overflow="fold")
+        grid.add_column(column, justify="left" if i < words else "right", overflow="fold")
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*map(Text, row))
     out.print(grid)
 
 
@@ -53,7 +54,7 @@ def percent(share: float) -> str:
 
 
 class Bar:
-    """Progress of long work: a bar with the time left on a terminal, else a line at the start, every ten seconds, at the end."""
+    """Long work: a bar with the time left on a terminal; elsewhere a line now and then, and one at the end."""
 
     def __init__(self, label: str, total: int, unit: str) -> None:
         self.label, self.total, self.unit = label, total, unit

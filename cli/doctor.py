@@ -34,7 +34,7 @@ def doctor(data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         report(facts)
     else:
-        table(("what", "found"), [*_machine(facts), *_data(facts)])
+        table(("what", "found"), [*_machine(facts), *_data(facts)], words=2)
 
 
 def _machine(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -27,8 +27,9 @@ class Numbers(click.ParamType):
 
 
 def data_dir() -> Decorator:
-    text = "Folder with the IDX files (or with a folder per data set). [default: REFIMPL_DATA, the cache, /usr/share/datasets]"
-    return click.option("--data-dir", type=FOLDER, help=text)
+    order = "REFIMPL_DATA, the user's cache, /usr/share/datasets"
+    text = "Folder with the IDX files, or with a folder of them for each data set."
+    return click.option("--data-dir", type=FOLDER, show_default=order, help=text)
 
 
 def backend() -> Decorator:

@@ -6,6 +6,7 @@ one source serves NumPy, CuPy and, in the tests, stricter stand-ins. A function 
 from the device to the host.
 """
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -79,9 +80,8 @@ def backend(name: str = "auto") -> Backend:
         raise UsageError(f"unknown backend {name!r}: choose numpy, cupy or auto")
     trouble = cupy_trouble() if name != "numpy" else "not asked for"
     if not trouble:
-        import array_api_compat.cupy
-
-        return Backend("cupy", array_api_compat.cupy, array_api_compat.cupy.cuda.Device(0))
+        xp: Any = importlib.import_module("array_api_compat.cupy")
+        return Backend("cupy", xp, xp.cuda.Device(0))
     if name == "cupy":
         raise BackendError(trouble)
     return Backend("numpy", np, "cpu")

@@ -26,7 +26,7 @@ class Checkpoint(NamedTuple):
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
-    """Atomically. Parameters keep their names (`W1`, `b1`, ...) for any reader of safetensors; the state has `state/`."""
+    """Atomically. Parameters keep their names (`W1`, `b1`, ...) for any reader; the state's begin with `state/`."""
     tensors = {name: to_host(p) for name, p in checkpoint.params.items()}
     tensors |= {f"state/{name}": to_host(x) for name, x in checkpoint.state.items()}
     tensors = {name: np.ascontiguousarray(x) for name, x in tensors.items()}

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
@@ -71,26 +72,21 @@ class Attack:
         self, network: Network, params: Params, x: Array, y: Array, starts: Sequence[np.random.Generator]
     ) -> Array:
         """The adversarial examples of one batch. `starts` holds one generator for each restart."""
-        match self.name:
-            case "fgsm":
-                return fgsm(loss_gradient(network, params, y), x, eps=self.eps, clip=self.clip)
-            case "gnm":
-                margins = margin_gradients(network, params, y)
-                return gnm(margins, x, eps=self.eps, steps=self.steps, norm=self.norm, clip=self.clip)
-        budget: dict[str, Any] = {
-            "eps": self.eps,
-            "steps": self.steps,
-            "step_size": self.step_size,
-            "clip": self.clip,
-        }
-        gradient = loss_gradient(network, params, y)
+        once: dict[str, Any] = {"eps": self.eps, "clip": self.clip}
+        often = once | {"steps": self.steps}
+        climbing = often | {"step_size": self.step_size}
+        if self.name == "fgsm":
+            return fgsm(loss_gradient(network, params, y), x, **once)
+        if self.name == "gnm":
+            return gnm(margin_gradients(network, params, y), x, **often, norm=self.norm)
+        climb = partial(pgd, loss_gradient(network, params, y), x, **climbing)
         if not self.random_start:
-            return pgd(gradient, x, **budget)
-        attempts = (pgd(gradient, x, **budget, random_start=start) for start in starts)
-        return strongest(least_margin(network, params, y), attempts)
+            return climb()
+        return strongest(least_margin(network, params, y), (climb(random_start=start) for start in starts))
 
 
-class Outcome(NamedTuple):
+@dataclass(frozen=True)
+class Outcome:
     """What an attack did to each of the n correctly classified inputs, on the host, and the summary."""
 
     summary: dict[str, Any]
@@ -106,7 +102,8 @@ class Outcome(NamedTuple):
         return self.adversarial_label != self.label
 
 
-class _Batch(NamedTuple):
+@dataclass(frozen=True)
+class _Batch:
     index: np.ndarray
     x: Array
     y: Array

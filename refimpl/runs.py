@@ -111,7 +111,7 @@ class Run:
         return None
 
     def load(self, backend: Backend, warn: Callable[[str], None] = lambda message: None) -> Checkpoint:
-        """The latest checkpoint on `backend`, checked against the configuration; the untrained net where there is none."""
+        """The latest checkpoint, checked against the configuration, on `backend`; without one, the untrained net."""
         config = self.config
         params = init(backend, config.seed, config.widths, config.dtype)
         untrained = Checkpoint(0, params, config.make_optimizer().init(params))

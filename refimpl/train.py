@@ -87,16 +87,17 @@ def train(
     that never stopped. Raises `NumericalError` with epoch, batch and seed where a loss is NaN or above `DIVERGED`.
     """
     n = data.train_labels.shape[0]
-    starts = range(0, n, batch_size)
-    sizes = [min(batch_size, n - i) for i in starts]
+    batches = _slices(n, batch_size)
+    sizes = [batch.stop - batch.start for batch in batches]
     for epoch in range(start + 1, epochs + 1):
         order = like(stream(seed, "shuffle", epoch).permutation(n), data.train_labels)
-        t = (epoch - 1) * len(starts)
-        losses = [step(order[i : i + batch_size], t + k) for k, i in enumerate(starts, start=1)]
+        t = (epoch - 1) * len(batches)
+        losses = [step(order[batch], t + k) for k, batch in enumerate(batches, start=1)]
         params = step.params
-        *losses, test_loss, correct = _fetch([*losses, *score(network, params, data.test_images, data.test_labels)])
-        _check(losses, epoch, seed)
-        loss = float(np.average(losses, weights=sizes))
+        scores = score(network, params, data.test_images, data.test_labels)
+        *batch_losses, test_loss, correct = _fetch([*losses, *scores])
+        _check(batch_losses, epoch, seed)
+        loss = float(np.average(batch_losses, weights=sizes))
         yield Record(epoch, loss, test_loss, correct / data.test_labels.shape[0], params, step.state)
 
 
@@ -110,12 +111,17 @@ def score(
     """Mean loss and number of correct predictions, left on the device."""
     xp, dtype, n = namespace(images), params["W1"].dtype, labels.shape[0]
     losses, correct = [], []
-    for i in range(0, n, chunk):
-        y = labels[i : i + chunk]
-        logits, _ = network.forward(params, scale(images[i : i + chunk], dtype))
+    for part in _slices(n, chunk):
+        y = labels[part]
+        logits, _ = network.forward(params, scale(images[part], dtype))
         losses.append(cross_entropy(logits, y)[0] * (y.shape[0] / n))
         correct.append(n_correct(logits, y))
     return xp.sum(xp.stack(losses)), xp.asarray(xp.sum(xp.stack(correct)), dtype=dtype)
+
+
+def _slices(n: int, size: int) -> list[slice]:
+    """0 to n in pieces of `size`; the last may be shorter."""
+    return [slice(i, min(i + size, n)) for i in range(0, n, size)]
 
 
 def _fetch(scalars: list[Array]) -> list[float]:

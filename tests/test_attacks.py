@@ -1,5 +1,7 @@
 """Attacks on functions whose optimum is known: linear classifiers, a quadratic. No network in sight."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -234,7 +236,7 @@ def test_one_more_restart_never_fools_fewer(seed, n):
         return x.sum(axis=-1)
 
     smallest = [margin(strongest(margin, attempts[: k + 1])) for k in range(n)]
-    for fewer, more in zip(smallest, smallest[1:], strict=False):
+    for fewer, more in pairwise(smallest):
         assert (more <= fewer).all()
     assert_array_equal(smallest[-1], np.min([margin(a) for a in attempts], axis=0))
 
@@ -292,7 +294,7 @@ def test_the_verifier_refuses(x_adv, message):
 def test_the_verifier_sees_the_box_and_the_other_norms():
     x = np.array([[0.95, 0.5]])
     with pytest.raises(NumericalError, match="box"):
-        verify(x, x + [[0.1, 0.0]], eps=0.1, clip=(0.0, 1.0))
+        verify(x, x + np.array([[0.1, 0.0]]), eps=0.1, clip=(0.0, 1.0))
     verify(x, x + 0.1, eps=0.1)
     for norm in ("2", "1"):
         with pytest.raises(NumericalError, match=f"l_{norm}"):

@@ -11,7 +11,7 @@ from refimpl import UsageError, adam, sgd
 
 @given(affine_inputs())
 def test_sgd_is_one_subtraction(inputs):
-    x, W, b = inputs
+    _, W, b = inputs
     optimizer = sgd(0.1)
     params, state = optimizer.update({"W": W, "b": b}, {"W": 2 * W, "b": b}, {}, 1)
     assert_allclose(params["W"], 0.8 * W, rtol=1e-12)

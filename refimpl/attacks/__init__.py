@@ -1,7 +1,7 @@
 """One attack, one function, one citation. None of them knows a network: they see a gradient or margins, and a budget.
 
-Read `fgsm`, then `pgd`, then `gnm`; `restarts` picks the best of several tries, `checks` trusts none of them, `ascent` is
-the step that the first two share.
+Read `fgsm`, then `pgd`, then `gnm`; `restarts` picks the best of several tries, `checks` trusts none of them,
+`ascent` is the step that the first two share.
 """
 
 from .checks import distance, verify

@@ -20,7 +20,7 @@ CHUNKS = (256, 500)
 def bench_attack(
     data: Dataset, params: Params, backend: Backend, *, against: tuple[str, ...], threads: int, repeats: int
 ) -> list[Row]:
-    """Rows of seconds for PGD-20 on every test image, with the accuracy that is left. PyTorch runs in small and large batches."""
+    """Rows of seconds for PGD-20 on every test image, with the accuracy left; PyTorch in small and in large batches."""
     title = f"attack fcnn, {data.name}, PGD-{STEPS} on {len(data.test.labels)} images"
     images = backend.asarray(data.test.images)
     x, y = scale(images, backend.dtype("float32")), backend.asarray(data.test.labels, "int64")
@@ -28,8 +28,10 @@ def bench_attack(
 
     def ours() -> None:
         chunks = [slice(i, i + CHUNKS[0]) for i in range(0, len(data.test.labels), CHUNKS[0])]
-        budget = {"eps": EPS, "step_size": STEP_SIZE, "steps": STEPS}
-        parts = [pgd(loss_gradient(fcnn, params, y[part]), x[part], **budget) for part in chunks]
+        parts = [
+            pgd(loss_gradient(fcnn, params, y[part]), x[part], eps=EPS, step_size=STEP_SIZE, steps=STEPS)
+            for part in chunks
+        ]
         kept["refimpl"] = to_host(backend.xp.concat(parts))
 
     runners: dict[str, Callable[[], None]] = {"refimpl": ours}

@@ -10,7 +10,7 @@ Row = dict[str, Any]
 
 
 def race(runners: Mapping[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each runner in each of `repeats` rounds. In a round everybody runs once; the first round is not counted."""
+    """Seconds of each runner in each of `repeats` rounds, everybody once a round; the first does not count."""
     times: dict[str, list[float]] = {name: [] for name in runners}
     for _ in range(repeats + 1):
         for name, run in runners.items():
@@ -21,7 +21,7 @@ def race(runners: Mapping[str, Callable[[], None]], repeats: int) -> dict[str, l
 
 
 def row(name: str, ours: list[float], peer: str, theirs: list[float], threads: int, **results: Any) -> Row:
-    """One comparison. `ratio` is peer_s / ours_s, medians both: above 1 we are faster. Spreads are the fastest and the slowest."""
+    """One comparison: `ratio` is peer_s / ours_s, both medians, above 1 where we are faster; spreads best to worst."""
     ours_s, peer_s = statistics.median(ours), statistics.median(theirs)
     return {
         "name": name,

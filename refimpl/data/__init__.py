@@ -1,4 +1,4 @@
-"""Data: `idx` reads files, `registry` says what they must be, `find` where they are, `fetch` gets them, `strokes` needs none."""
+"""`idx` reads files, `registry` knows them, `find` says where they are, `fetch` gets them; `strokes` needs none."""
 
 from .dataset import Dataset, Split
 from .fetch import fetch

@@ -23,8 +23,9 @@ Progress = Callable[[str, int, int | None], None]
 def fetch(name: str, destination: Path | None = None, *, progress: Progress = lambda file, done, total: None) -> Path:
     """Fetch data set `name` into `destination/name`, by default in the user's cache; the folder.
 
-    A file that is there and has the right SHA-256 is kept, so an interrupted fetch goes on where it stopped, file by file. Each
-    file is tried at every address in turn. Raises `DataError`, naming each address and what was wrong with it.
+    A file that is there and has the right SHA-256 is kept, so an interrupted fetch goes on where it stopped, file
+    by file. Each file is tried at every address in turn. Raises `DataError`, naming each address and what was
+    wrong with it.
     """
     return fetch_entry(REGISTRY[name], destination or cache(), progress)
 

@@ -47,7 +47,8 @@ def places(name: str, data_dir: Path | None = None) -> list[Place]:
 def find(name: str, data_dir: Path | None = None) -> Path | None:
     """The first folder that holds data set `name`; None where there is none.
 
-    Raises `DataError` for a folder that was asked for and does not exist, and for one that holds only some of the files.
+    Raises `DataError` for a folder that was asked for and does not exist, and for one that holds only some of the
+    files.
     """
     for label, given in (("--data-dir", data_dir), ("REFIMPL_DATA", os.environ.get("REFIMPL_DATA"))):
         if given and not Path(given).is_dir():

@@ -1,9 +1,9 @@
 """Ten digits as pen strokes, typed by hand: what `strokes` deforms and draws.
 
 Coordinates are pixels from the centre of the digit, x to the right and y down, so a digit is about 18 tall. A
-stroke names the points it is guided by; it begins at its first, ends at its last and is drawn to the
-points between without touching them (a B-spline). A corner is a point where one stroke ends and another begins. Digits that
-people write in more than one way have more than one glyph.
+stroke names the points it is guided by; it begins at its first, ends at its last and is drawn to the points
+between without touching them (a B-spline). A corner is a point where one stroke ends and another begins. Digits
+that people write in more than one way have more than one glyph.
 """
 
 from typing import NamedTuple

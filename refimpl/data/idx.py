@@ -41,7 +41,8 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 def parse(content: bytes, path: Path, ndim: int) -> UInt8[np.ndarray, "..."]:
     """The array in an IDX file of `ndim` dimensions; `path` is for the message.
 
-    Raises `DataError` for a wrong type or number of dimensions, and for a length that is not the product of the dimensions.
+    Raises `DataError` for a wrong type or number of dimensions, and for a length that is not the product of the
+    dimensions.
     """
     header = 4 + 4 * ndim
     if len(content) < header:

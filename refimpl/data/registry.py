@@ -13,7 +13,7 @@ FILES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """`bases`: addresses under which the files lie, the official one first. `sha256`: of the decompressed files, by role."""
+    """`bases` are the addresses of the files' folder, the official one first; `sha256` is of the decompressed files."""
 
     name: str
     title: str

@@ -1,8 +1,9 @@
 """The built-in data set: ten digits drawn with a pen that trembles. No font, no image file, no network.
 
-Each image takes a glyph of `glyphs`, moves its guiding points about, shears, scales, turns and shifts it, smooths the strokes, and
-darkens each pixel by its distance to them. The same seed gives the same bits on every machine, because nothing is used
-but uniform random numbers and + - * / sqrt min max round, which IEEE 754 fixes to the last bit.
+Each image takes a glyph of `glyphs`, moves its guiding points about, shears, scales, turns and shifts it, smooths
+the strokes, and darkens each pixel by its distance to them. The same seed gives the same bits on every machine,
+because nothing is used but uniform random numbers and + - * / sqrt min max round, which IEEE 754 fixes to the last
+bit.
 """
 
 import functools
@@ -32,15 +33,15 @@ def strokes(seed: int = 0, n_train: int = 12_000, n_test: int = 2_000) -> Datase
     about a second.
     """
     streams = np.random.SeedSequence(seed).spawn(2)
-    splits = [
+    train, test = (
         _draw(n, np.random.Generator(np.random.PCG64(s))) for n, s in zip((n_train, n_test), streams, strict=True)
-    ]
+    )
     hashes = {
         f"{part}_{kind}": sha256(serialise(getattr(split, kind)))
-        for part, split in zip(("train", "test"), splits, strict=True)
+        for part, split in (("train", train), ("test", test))
         for kind in ("images", "labels")
     }
-    return Dataset("strokes", *splits, hashes, "built in")
+    return Dataset("strokes", train, test, hashes, "built in")
 
 
 def _draw(n: int, rng: np.random.Generator) -> Split:
@@ -70,10 +71,11 @@ def _write(glyph: Glyph, hand: Float32[np.ndarray, "n 7"], tremble: Float32[np.n
     centre = np.float32((SIDE - 1) / 2)
     right, down = centre + _about(SHIFT, hand[:, 5:6]), centre + _about(SHIFT, hand[:, 6:7])
     points = np.stack([cos * x - sin * y + right, sin * x + cos * y + down], axis=-1)
-    lines = [
-        _smooth(points[:, list(stroke)]) if len(stroke) > 2 else points[:, list(stroke)] for stroke in glyph.strokes
-    ]
-    return tuple(np.concatenate(ends, axis=1) for ends in zip(*((p[:, :-1], p[:, 1:]) for p in lines), strict=True))
+    lines = [points[:, list(stroke)] for stroke in glyph.strokes]
+    lines = [_smooth(line) if line.shape[1] > 2 else line for line in lines]
+    return np.concatenate([line[:, :-1] for line in lines], axis=1), np.concatenate(
+        [line[:, 1:] for line in lines], axis=1
+    )
 
 
 def _smooth(line: Float32[np.ndarray, "n points 2"]) -> Float32[np.ndarray, "n more 2"]:
@@ -89,8 +91,8 @@ def _smooth(line: Float32[np.ndarray, "n points 2"]) -> Float32[np.ndarray, "n m
 def render(segments: Segments, pen: Float32[np.ndarray, "n"]) -> UInt8[np.ndarray, "n 28 28"]:
     r"""Ink where the nearest segment is nearer than the pen is thick, with an edge one pixel soft.
 
-    With u the unit vector along a segment, c its middle, h half its length and v = p - c, the squared distance of pixel p is
-    $\max(|\langle v, u \rangle| - h, 0)^2 + \langle v, u^\perp \rangle^2$: along it, and across.
+    With u the unit vector along a segment, c its middle, h half its length and v = p - c, the squared distance of
+    pixel p is $\max(|\langle v, u \rangle| - h, 0)^2 + \langle v, u^\perp \rangle^2$: along it, and across.
     """
     start, end = segments
     along = end - start

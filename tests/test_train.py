@@ -1,0 +1,162 @@
+"""The loop: it learns, it repeats, it continues, it stops on nonsense, and it waits for the device once an epoch."""
+
+import fakecupy
+import numpy as np
+import pytest
+from backends import FAKE, NUMPY
+from numpy.testing import assert_allclose, assert_array_equal
+
+from refimpl import NumericalError, adam, fcnn, sgd
+from refimpl.data import Dataset, Split
+from refimpl.objectives import loss_gradient
+from refimpl.step import Step
+from refimpl.train import examples, make_step, score, train
+from refimpl.workspace import FusedStep
+
+
+@pytest.fixture
+def small(rng) -> Dataset:
+    """Ten blurred patterns: 200 examples to train on, 100 to test on."""
+    patterns = rng.integers(0, 256, (10, 28, 28))
+
+    def split(n):
+        labels = rng.integers(0, 10, n).astype(np.uint8)
+        noise = rng.integers(0, 256, (n, 28, 28))
+        return Split(((patterns[labels] + noise) // 2).astype(np.uint8), labels)
+
+    return Dataset("small", split(200), split(100), {}, "made here")
+
+
+def start(data, backend=NUMPY, optimizer=None, **options):
+    optimizer = optimizer or adam(0.005)
+    params = fcnn.init(backend, seed=0, dtype=options.pop("dtype", "float32"))
+    arrays = examples(data, backend)
+    step = make_step(fcnn, params, optimizer.init(params), optimizer, arrays.train_images, arrays.train_labels)
+    return train(fcnn, step, arrays, **{"epochs": 3, "batch_size": 64, "seed": 0, **options})
+
+
+def test_it_learns(small):
+    records = list(start(small, epochs=40))
+    assert [record.epoch for record in records] == list(range(1, 41))
+    assert records[-1].loss < 0.1 * records[0].loss
+    assert records[-1].accuracy > 0.95
+
+
+def test_it_is_lazy(small):
+    assert next(start(small, epochs=10**9)).epoch == 1
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(small):
+    first, again, other = (list(start(small, seed=seed))[-1] for seed in (0, 0, 1))
+    for name, p in first.params.items():
+        assert_array_equal(p, again.params[name])
+    assert (first.params["W1"] != other.params["W1"]).any()
+
+
+def test_the_loss_is_the_mean_over_examples_with_a_short_last_batch(small):
+    """With a learning rate of almost nothing, the mean of the epoch is the loss of the initial weights."""
+    record = next(start(small, optimizer=sgd(1e-30), dtype="float64", batch_size=64))
+    params = fcnn.init(NUMPY, dtype="float64")
+    arrays = examples(small, NUMPY)
+    loss, _ = score(fcnn, params, arrays.train_images, arrays.train_labels)
+    assert_allclose(record.loss, loss, rtol=1e-12)
+
+
+def test_every_example_is_seen_once_an_epoch_in_an_order_of_its_own(small):
+    arrays, seen = examples(small, NUMPY), []
+
+    class Recorder(Step):
+        def __call__(self, index, t):
+            seen.append((t, index.copy()))
+            return super().__call__(index, t)
+
+    recorder = Recorder(fcnn, fcnn.init(NUMPY), {}, sgd(0.1), arrays.train_images, arrays.train_labels)
+    list(train(fcnn, recorder, arrays, epochs=2, batch_size=64, seed=0))
+    assert [t for t, _ in seen] == list(range(1, 9))
+    assert [len(index) for _, index in seen] == [64, 64, 64, 8] * 2
+    first, second = (np.concatenate([index for _, index in seen[i : i + 4]]) for i in (0, 4))
+    for order in (first, second):
+        assert_array_equal(np.sort(order), np.arange(200))
+    assert (first != second).any()
+
+
+@pytest.mark.parametrize("optimizer", [sgd(0.1, 0.9), adam(0.01)], ids=["momentum", "adam"])
+def test_it_continues_to_the_same_bits(small, optimizer):
+    straight = list(start(small, optimizer=optimizer, epochs=5))
+    halfway = list(start(small, optimizer=optimizer, epochs=2))[-1]
+    arrays = examples(small, NUMPY)
+    step = make_step(fcnn, halfway.params, halfway.state, optimizer, arrays.train_images, arrays.train_labels)
+    continued = list(train(fcnn, step, arrays, epochs=5, batch_size=64, seed=0, start=2))
+    assert [record.line() for record in continued] == [record.line() for record in straight[2:]]
+    for name, p in straight[-1].params.items():
+        assert_array_equal(p, continued[-1].params[name])
+
+
+def test_divergence_names_epoch_batch_and_seed(small):
+    with pytest.raises(NumericalError, match=r"epoch 1, batch [1-4], seed 7: the loss is"):
+        list(start(small, optimizer=sgd(1e12), seed=7))
+
+
+def test_nan_names_epoch_batch_and_seed(small):
+    arrays = examples(small, NUMPY)
+    params = fcnn.init(NUMPY)
+    params["W3"][0, 0] = np.nan
+    step = make_step(fcnn, params, {}, sgd(0.1), arrays.train_images, arrays.train_labels)
+    with pytest.raises(NumericalError, match="epoch 1, batch 1, seed 3: the loss is nan"):
+        list(train(fcnn, step, arrays, epochs=1, batch_size=64, seed=3))
+
+
+def test_numpy_takes_the_fast_step_and_others_the_readable_one(small):
+    for backend, kind in ((NUMPY, FusedStep), (FAKE, Step)):
+        arrays = examples(small, backend)
+        assert type(make_step(fcnn, fcnn.init(backend), {}, sgd(), arrays.train_images, arrays.train_labels)) is kind
+
+
+def test_a_step_makes_no_sync(small):
+    arrays = examples(small, FAKE)
+    optimizer = adam(0.01)
+    params = fcnn.init(FAKE)
+    step = make_step(fcnn, params, optimizer.init(params), optimizer, arrays.train_images, arrays.train_labels)
+    index = FAKE.asarray(np.arange(64))
+    fakecupy.SYNCS.clear()
+    step(index, 1)
+    assert fakecupy.SYNCS == []
+
+
+def test_an_epoch_syncs_once(small):
+    records = start(small, backend=FAKE, epochs=2)
+    fakecupy.SYNCS.clear()
+    next(records)
+    assert fakecupy.SYNCS == ["get"]
+
+
+def test_an_attack_makes_no_sync(small):
+    from refimpl.attacks import fgsm, gnm, pgd
+    from refimpl.objectives import margin_gradients
+    from refimpl.ops import scale
+
+    params, y = fcnn.init(FAKE), FAKE.asarray(small.test.labels, "int64")
+    x = scale(FAKE.asarray(small.test.images), FAKE.dtype("float32"))
+    fakecupy.SYNCS.clear()
+    gradient = loss_gradient(fcnn, params, y)
+    fgsm(gradient, x, eps=0.1, clip=(0.0, 1.0))
+    pgd(gradient, x, eps=0.1, step_size=0.01, steps=3, random_start=np.random.default_rng(0))
+    gnm(margin_gradients(fcnn, params, y), x, eps=0.1, clip=(0.0, 1.0))
+    assert fakecupy.SYNCS == []
+
+
+def test_training_runs_on_every_backend_and_agrees(small, be):
+    record = list(start(small, backend=be.backend, optimizer=sgd(0.05), dtype=be.dtype))[-1]
+    expected = list(start(small, optimizer=sgd(0.05), dtype="float64"))[-1]
+    assert_allclose(record.loss, expected.loss, rtol=1e-4 if be.dtype == "float32" else 1e-9)
+    assert_allclose(be.host(record.params["W1"]), expected.params["W1"], atol=100 * be.tolerance)
+
+
+def test_the_fake_device_gives_numpys_bits(small):
+    arrays = examples(small, NUMPY)
+    readable = Step(fcnn, fcnn.init(NUMPY), {}, sgd(0.1), arrays.train_images, arrays.train_labels)
+    expected = list(train(fcnn, readable, arrays, epochs=2, batch_size=64, seed=0))[-1]
+    record = list(start(small, backend=FAKE, optimizer=sgd(0.1), epochs=2))[-1]
+    assert record.line() == expected.line()
+    for name, p in expected.params.items():
+        assert_array_equal(record.params[name].get(), p)
