@@ -1,6 +1,7 @@
 """Checkpoints: parameters and optimizer state after an epoch, in one safetensors file that carries its own hash."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,9 +31,9 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     tensors = {name: to_host(p) for name, p in checkpoint.params.items()}
     tensors |= {f"state/{name}": to_host(x) for name, x in checkpoint.state.items()}
     tensors = {name: np.ascontiguousarray(x) for name, x in tensors.items()}
-    metadata = {"format": FORMAT, "epoch": str(checkpoint.epoch)}
-    metadata["sha256"] = _digest(tensors, metadata["epoch"])
-    write_bytes(path, save(tensors, metadata))
+    record = {"format": FORMAT, "epoch": checkpoint.epoch, "sha256": _digest(tensors, checkpoint.epoch)}
+    # One entry: safetensors writes several in any order, and equal checkpoints should be equal files.
+    write_bytes(path, save(tensors, {"refimpl": json.dumps(record)}))
 
 
 def read(path: Path) -> Checkpoint:
@@ -41,22 +42,22 @@ def read(path: Path) -> Checkpoint:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(f"{path} is larger than {MAX_BYTES} bytes; that is no checkpoint of refimpl")
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
+            record = json.loads((file.metadata() or {}).get("refimpl", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a readable safetensors file: {error}") from None
-    if metadata.get("format") != FORMAT:
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise DataError(f"{path} is a safetensors file, but not a checkpoint of refimpl")
-    if metadata.get("sha256") != _digest(tensors, metadata.get("epoch", "")):
+    if record.get("sha256") != _digest(tensors, record.get("epoch", -1)):
         raise DataError(f"{path} is damaged: its content does not have the SHA-256 it was written with")
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise DataError(f"{path}: {name} has values that are not finite")
     params = {name: x for name, x in tensors.items() if not name.startswith("state/")}
     state = {name.removeprefix("state/"): x for name, x in tensors.items() if name.startswith("state/")}
-    return Checkpoint(int(metadata["epoch"]), params, state)
+    return Checkpoint(record["epoch"], params, state)
 
 
 def check_shapes(checkpoint: Checkpoint, expected: Checkpoint, where: str) -> Checkpoint:
@@ -79,8 +80,8 @@ def check_shapes(checkpoint: Checkpoint, expected: Checkpoint, where: str) -> Ch
     )
 
 
-def _digest(tensors: Params, epoch: str) -> str:
-    digest = hashlib.sha256(epoch.encode())
+def _digest(tensors: Params, epoch: int) -> str:
+    digest = hashlib.sha256(f"epoch {epoch}\n".encode())
     for name, x in sorted(tensors.items()):
         digest.update(f"{name} {x.dtype.str} {x.shape}\n".encode())
         digest.update(np.ascontiguousarray(x).tobytes())

@@ -4,7 +4,7 @@ import difflib
 import math
 import tomllib
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any
 
 import tomli_w
 
@@ -68,7 +68,7 @@ class Config:
         return tomli_w.dumps({name: value for name, value in settings.items() if value is not None})
 
     @classmethod
-    def from_toml(cls, text: str, where: str) -> Self:
+    def from_toml(cls, text: str, where: str) -> "Config":
         """Strict: an unknown key or a value of the wrong type is a `UsageError` that names `where`."""
         try:
             settings = tomllib.loads(text)

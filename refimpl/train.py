@@ -113,7 +113,7 @@ def score(
     losses, correct = [], []
     for part in _slices(n, chunk):
         y = labels[part]
-        logits, _ = network.forward(params, scale(images[part], dtype))
+        logits, _ = network.forward(params, scale(images[part, ...], dtype))
         losses.append(cross_entropy(logits, y)[0] * (y.shape[0] / n))
         correct.append(n_correct(logits, y))
     return xp.sum(xp.stack(losses)), xp.asarray(xp.sum(xp.stack(correct)), dtype=dtype)
