@@ -40,9 +40,10 @@ class Run:
     def create(cls, folder: Path, config: Config, data: Dataset) -> "Run":
         """A new folder with its configuration and manifest. `UsageError` where there is one already."""
         try:
-            (folder / "checkpoints").mkdir(parents=True)
+            folder.mkdir(parents=True)
         except FileExistsError:
             raise UsageError(f"{folder} exists: choose another --out, or continue it with --resume") from None
+        (folder / "checkpoints").mkdir()
         run = cls(folder)
         run.write_manifest(
             {

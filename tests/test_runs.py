@@ -19,6 +19,7 @@ from refimpl.data import strokes
 from refimpl.runs import Run, fit, list_runs
 
 SMALL = strokes(seed=1, n_train=640, n_test=100)
+REFIMPL = "from importlib.metadata import entry_points as find; find(name='refimpl')['refimpl'].load()()"
 CONFIG = Config(dataset="strokes", epochs=6, optimizer="adam", checkpoint_every=2, widths=(784, 8, 10))
 
 
@@ -164,8 +165,7 @@ def test_runs_are_listed(tmp_path):
 @pytest.mark.parametrize("moment", [0.0, 0.15, 0.4, 0.8])
 def test_a_killed_process_loses_nothing(tmp_path, moment):
     """SIGKILL, at several moments of real training, and then --resume: the same bits as a run never touched."""
-    command = [sys.executable, "-c", "import sys; from importlib.metadata import entry_points;"
-               " sys.exit(next(iter(entry_points(group='console_scripts', name='refimpl'))).load()())"]  # fmt: skip
+    command = [sys.executable, "-c", REFIMPL]
     settings = ["train", "--dataset", "strokes", "--epochs", "30", "--checkpoint-every", "3", "--no-report", "--out"]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
 

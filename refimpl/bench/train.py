@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ..train import Examples, examples, make_step, score
 from .race import Row, absent, race, row
 
 
+@runtime_checkable
 class Contestant(Protocol):
     """Something that trains one epoch in a given order, and knows its test accuracy afterwards."""
 

@@ -1,0 +1,260 @@
+"""The command line through its installed entry point, as people and scripts meet it."""
+
+import importlib
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from refimpl.evaluate import ATTACKS
+from refimpl.runs import Run
+
+QUICK = ("--dataset", "strokes", "--epochs", "2")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """An empty folder to run in, and no real data to be found."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REFIMPL_DATA", raising=False)
+
+
+@pytest.fixture
+def run(refimpl) -> Path:
+    refimpl("train", *QUICK, "--no-report")
+    return Path("runs/fcnn-strokes-seed0")
+
+
+def last_object(result):
+    """--json prints one JSON object on standard output, and nothing else."""
+    return json.loads(result.stdout)
+
+
+def test_train_leaves_a_run_attacked_and_measured(refimpl):
+    result = refimpl("train", *QUICK)
+    for word in ("fgsm", "pgd", "gnm", "fooling ratio", "effective rank", "W6", "test accuracy"):
+        assert word in result.stdout
+    assert "training: 2/2 epochs" in result.stderr
+    run = Run.open(Path("runs/fcnn-strokes-seed0"))
+    assert run.manifest["status"] == "finished"
+    assert (run.folder / "measure.json").is_file()
+    assert sorted(path.name for path in (run.folder / "attacks").glob("*.json")) == [
+        f"{name}-eps0.05.json" for name in sorted(ATTACKS)
+    ]
+
+
+def test_train_without_the_papers_data_says_so_in_one_line(refimpl, monkeypatch):
+    finding = importlib.import_module("refimpl.data.find")
+    monkeypatch.setattr(finding, "cache", lambda: Path("no-cache"))
+    monkeypatch.setattr(finding, "SYSTEM", Path("no-system"))
+    result = refimpl("train", "--epochs", "1", "--no-report")
+    (line,) = [line for line in result.stderr.splitlines() if "not found" in line]
+    assert "using the built-in set `strokes`" in line
+    assert "refimpl data fetch mnist" in line
+    assert Run.open(Path("runs/fcnn-strokes-seed0")).manifest["data"]["name"] == "strokes"
+
+
+def test_train_again_takes_the_next_name(refimpl, run):
+    refimpl("train", *QUICK, "--no-report")
+    assert Path("runs/fcnn-strokes-seed0-2").is_dir()
+
+
+def test_train_json(refimpl):
+    summary = last_object(refimpl("train", *QUICK, "--json"))
+    assert {"accuracy", "layers", "attacks", "epoch", "dataset"} <= set(summary)
+    assert [layer["name"] for layer in summary["layers"]] == [f"W{i}" for i in range(1, 7)]
+    assert {"effective_rank", "effective_sparsity"} <= set(summary["layers"][0])
+    for attack in summary["attacks"]:
+        assert {"attack", "eps", "fooling_ratio", "n_correct", "accuracy"} <= set(attack)
+
+
+def test_a_runs_config_does_it_again(refimpl, run):
+    refimpl("train", "--config", run / "config.toml", "--out", "again", "--no-report")
+    assert (run / "history.jsonl").read_bytes() == Path("again/history.jsonl").read_bytes()
+
+
+def test_options_win_over_the_file_and_the_file_over_the_defaults(refimpl):
+    Path("my.toml").write_text("dataset = 'strokes'\nepochs = 1\nseed = 5\nbatch_size = 64\n")
+    refimpl("train", "--config", "my.toml", "--seed", "7", "--out", "run", "--no-report")
+    config = Run.open(Path("run")).config
+    assert (config.seed, config.batch_size, config.epochs, config.learning_rate) == (7, 64, 1, 0.001)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "setting"),
+    [
+        ("--dtype", "float64", "float64"),
+        ("--seed", "3", 3),
+        ("--batch-size", "50", 50),
+        ("--optimizer", "adam", "adam"),
+        ("--learning-rate", "0.01", 0.01),
+        ("--momentum", "0.9", 0.9),
+        ("--widths", "784,12,10", (784, 12, 10)),
+        ("--checkpoint-every", "2", 2),
+        ("--threads", "2", 2),
+        ("--backend", "auto", None),
+    ],
+)
+def test_every_option_reaches_the_config(refimpl, option, value, setting):
+    refimpl("train", *QUICK, option, value, "--out", "run", "--no-report")
+    config = Run.open(Path("run")).config
+    if setting is None:
+        assert config.backend in ("numpy", "cupy")
+    else:
+        assert getattr(config, option[2:].replace("-", "_")) == setting
+
+
+def test_resume_goes_on_for_longer(refimpl, run):
+    refimpl("train", "--resume", run, "--epochs", "4", "--no-report")
+    refimpl("train", "--dataset", "strokes", "--epochs", "4", "--out", "straight", "--no-report")
+    assert (run / "history.jsonl").read_bytes() == Path("straight/history.jsonl").read_bytes()
+
+
+def test_resume_keeps_the_settings(refimpl, run):
+    assert "--resume keeps" in refimpl("train", "--resume", run, "--seed", "1", code=2).stderr
+    assert "less" in refimpl("train", "--resume", run, "--epochs", "1", code=2).stderr
+
+
+def test_attack_takes_a_list_of_budgets_and_keeps_each_example(refimpl, run):
+    result = refimpl(
+        "attack", run, "--attack", "pgd", "--eps", "0.01,0.05", "--steps", "3", "--step-size", "0.02", "--json"
+    )
+    low, high = last_object(result)["attacks"]
+    assert (low["eps"], high["eps"]) == (0.01, 0.05)
+    assert low["n_fooled"] <= high["n_fooled"]
+    assert low["n_correct"] == high["n_correct"]
+    saved = load_file(run / "attacks" / "pgd-eps0.05-steps3-step-size0.02.safetensors")
+    assert saved["x_adv"].shape == (high["n_correct"], 784)
+    assert (saved["adversarial_label"] != saved["label"]).sum() == high["n_fooled"]
+
+
+def test_attack_options(refimpl, run):
+    base = ("attack", run, "--examples", "100", "--json")
+    unclipped = last_object(refimpl(*base, "--attack", "gnm", "--norm", "2", "--eps", "1.5"))["attacks"][0]
+    assert (unclipped["norm"], unclipped["n"]) == ("2", 100)
+    clipped = last_object(refimpl(*base, "--clip", "--random-start", "--restarts", "2", "--no-save-images"))["attacks"][
+        0
+    ]
+    assert (clipped["clip"], clipped["restarts"]) == ([0.0, 1.0], 2)
+    saved = load_file(run / "attacks" / "pgd-eps0.05-random-start-restarts2-clip.safetensors")
+    assert "x_adv" not in saved
+
+
+def test_measure_prints_a_table_and_writes_json(refimpl, run):
+    result = refimpl("measure", run)
+    for line in [f"W{i}" for i in range(1, 7)]:
+        assert line in result.stdout
+    assert json.loads((run / "measure.json").read_text()) == last_object(refimpl("measure", run, "--json"))
+
+
+def test_accuracy_is_the_same_wherever_it_is_said(refimpl, run):
+    measured = last_object(refimpl("measure", run, "--json"))
+    attacked = last_object(refimpl("attack", run, "--attack", "fgsm", "--json"))["attacks"][0]
+    assert measured["accuracy"] == attacked["accuracy"]
+    assert math.isclose(measured["accuracy"], Run.open(run).history[-1]["accuracy"], rel_tol=1e-6)
+
+
+def test_runs_lists_good_and_damaged(refimpl, run):
+    Path("runs/broken").mkdir()
+    Path("runs/broken/config.toml").write_text("nonsense = 1\n")
+    listed = {row["run"]: row for row in last_object(refimpl("runs", "--json"))["runs"]}
+    assert listed["runs/fcnn-strokes-seed0"]["status"] == "finished"
+    assert "unknown setting" in listed["runs/broken"]["status"]
+    assert "2/2" in refimpl("runs").stdout
+    assert "no runs under" in refimpl("runs", "nowhere").stderr
+
+
+def test_doctor_shows_everything_on_one_screen(refimpl):
+    result = refimpl("doctor")
+    for word in ("python", "numpy", "openblas", "gpu", "mnist", "/usr/share/datasets"):
+        assert word in result.stdout
+    assert len(result.stdout.splitlines()) < 30
+    facts = last_object(refimpl("doctor", "--json"))
+    assert (facts["gpu"] is None) == (facts["gpu_trouble"] is not None)
+    if facts["gpu_trouble"]:
+        assert "refimpl[cuda12]" in result.stdout
+
+
+def test_bench_says_who_is_absent_and_times_the_readable_step(refimpl, monkeypatch):
+    monkeypatch.setattr("refimpl.bench.race.os.sched_setaffinity", lambda pid, cpus: None, raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    rows = last_object(refimpl("bench", "train", "--dataset", "strokes", "--repeats", "1", "--json"))["benchmarks"]
+    assert {"name", "ours_s", "peer", "peer_s", "ratio", "threads", "repeats"} <= set(rows[0])
+    assert math.isclose(rows[0]["ratio"], rows[0]["peer_s"] / rows[0]["ours_s"])
+    assert math.isclose(rows[0]["accuracy"], rows[0]["peer_accuracy"], abs_tol=0.005)
+    assert rows[-1]["absent"] == "torch is not installed: `pip install torch`"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("train", "--backend", "cupy"), 2, "refimpl[cuda12]"),
+        (("train", "--dataset", "mnits"), 2, "did you mean mnist"),
+        (("train", "--data-dir", "nowhere"), 3, "nowhere is not a folder"),
+        (("train", "--config", "nowhere.toml"), 2, "cannot be read"),
+        (("train", *QUICK, "--learning-rate", "-1"), 2, "learning rate must be"),
+        (("train", *QUICK, "--learning-rate", "1e9"), 4, "training failed at epoch 1, batch"),
+        (("train", *QUICK, "--widths", "784,ten"), 2, "comma-separated"),
+        (("train", *QUICK, "--out", "."), 2, "exists"),
+        (("train", "--resume", "nowhere"), 3, "is not a run"),
+        (("attack", "nowhere"), 3, "is not a run"),
+        (("attack", "nowhere", "--eps", "-1"), 2, "eps must be finite and at least 0"),
+        (("attack", "nowhere", "--attack", "fgms"), 2, "Invalid value"),
+        (("measure", "nowhere"), 3, "is not a run"),
+    ],
+)
+def test_errors_are_one_line_with_their_exit_code(refimpl, arguments, code, message):
+    if "cupy" in arguments and os.environ.get("REFIMPL_GPU"):
+        pytest.skip("CuPy works here")
+    result = refimpl(*arguments, code=code)
+    (line,) = [line for line in result.stderr.splitlines() if message in line]
+    assert "Traceback" not in result.output
+    if not line.startswith("Error:"):
+        assert line.startswith("refimpl: ")
+
+
+def test_a_damaged_checkpoint_and_a_wrong_one_are_data_errors(refimpl, run):
+    (checkpoint,) = (run / "checkpoints").iterdir()
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[:-5])
+    assert (
+        "damaged" in refimpl("measure", run, code=3).output or "can be read" in refimpl("measure", run, code=3).output
+    )
+    checkpoint.write_bytes(content)
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace("    20,\n    20,\n", "    20,\n    30,\n", 1))
+    assert "the configuration says" in refimpl("measure", run, code=3).output
+
+
+def test_ctrl_c_leaves_a_resumable_run_and_says_the_command(refimpl):
+    command = "from importlib.metadata import entry_points as find; find(name='refimpl')['refimpl'].load()()"
+    arguments = ["train", "--dataset", "strokes", "--epochs", "100000", "--out", "run"]
+    process = subprocess.Popen([sys.executable, "-c", command, *arguments], stderr=subprocess.PIPE, text=True)
+    while not Path("run/history.jsonl").exists() or not Path("run/history.jsonl").read_text():
+        time.sleep(0.05)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "`refimpl train --resume run` continues it" in errors
+    assert "Traceback" not in errors
+    run = Run.open(Path("run"))
+    assert run.manifest["status"] == "interrupted"
+    assert run.latest().epoch == len(run.history)
+
+
+def test_help_shows_defaults_and_units(refimpl):
+    for command in ("train", "attack", "measure", "runs", "doctor", "data", "bench"):
+        assert refimpl(command, "--help").stdout
+    text = re.sub(r"\s+", " ", refimpl("attack", "--help").stdout)
+    assert "units of pixels in [0, 1]" in text
+    assert "[default: 0.05]" in text
+    assert "[default: (0.001)]" in re.sub(r"\s+", " ", refimpl("train", "--help").stdout)

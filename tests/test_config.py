@@ -1,0 +1,71 @@
+"""The configuration: strict at the door, the same after a round trip."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refimpl import UsageError
+from refimpl.config import Config
+
+settings = st.fixed_dictionaries(
+    {},
+    optional={
+        "seed": st.integers(0, 2**63 - 1),
+        "epochs": st.integers(1, 10**6),
+        "batch_size": st.integers(1, 10**4),
+        "learning_rate": st.floats(1e-6, 10),
+        "momentum": st.floats(0, 0.99),
+        "dtype": st.sampled_from(["float32", "float64"]),
+        "widths": st.lists(st.integers(1, 99), max_size=4).map(lambda hidden: (784, *hidden, 10)),
+        "checkpoint_every": st.integers(1, 100),
+        "threads": st.integers(1, 8),
+    },
+)
+
+
+@given(settings)
+def test_toml_brings_it_back(given_settings):
+    config = Config(**given_settings)
+    assert Config.from_toml(config.to_toml(), "here") == config
+
+
+def test_the_defaults_are_the_papers():
+    """Section 5: SGD, learning rate 0.001, batches of 128; and 240 epochs of MNIST, the reading of specs 7.3."""
+    config = Config()
+    assert (config.optimizer, config.learning_rate, config.momentum, config.batch_size) == ("sgd", 0.001, 0.0, 128)
+    assert config.widths == (784, 20, 20, 20, 20, 20, 10)
+    assert config.epochs_for(60_000) == 240
+
+
+def test_a_smaller_set_is_trained_for_as_many_steps():
+    steps = [Config().epochs_for(n) * math.ceil(n / 128) for n in (60_000, 12_000, 1_000)]
+    assert max(steps) / min(steps) < 1.01
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("learning_rte = 0.1", "unknown setting 'learning_rte'; did you mean 'learning_rate'"),
+        ("colour = 1", "unknown setting 'colour'; the settings are arch"),
+        ("seed = 'zero'", "seed cannot be 'zero'"),
+        ("seed = true", "seed cannot be True"),
+        ("seed = -1", "seed must be at least 0"),
+        ("epochs = 0", "epochs must be at least 1"),
+        ("widths = [784, 'a', 10]", "widths cannot be"),
+        ("widths = [784, 20]", "784 pixels to 10 classes"),
+        ("widths = []", "widths must be two or more"),
+        ("dtype = 'float16'", "dtype must be one of float32, float64"),
+        ("arch = 'rnn'", "arch must be one of"),
+        ("learning_rate = nan", "learning rate must be finite"),
+        ("learning_rate = -1", "above 0"),
+        ("momentum = 1.0", "below 1"),
+        ("optimizer = 'adam'\nmomentum = 0.5", "momentum belongs to sgd"),
+        ("seed = ", "is not TOML"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(text, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        Config.from_toml(text, "here.toml")
+    assert "\n" not in str(caught.value)
