@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from refimpl.data import REGISTRY, fetch, find, places
+from refimpl.errors import DataError
 
 from . import options
 from .console import Bar, note, report, table
@@ -20,17 +21,18 @@ def data() -> None:
 @options.as_json()
 def list_(data_dir: Path | None, as_json: bool) -> None:
     """List the data sets and where each was found."""
-    found = {name: find(name, data_dir) for name in REGISTRY}
-    rows = [{"name": name, "title": REGISTRY[name].title, "path": path and str(path)} for name, path in found.items()]
-    rows.append({"name": "strokes", "title": "Ten digits drawn from pen strokes", "path": "built in"})
+    rows = [(name, entry.title, _where(name, data_dir)) for name, entry in REGISTRY.items()]
+    rows.append(("strokes", "ten digits drawn from pen strokes", "built in"))
     if as_json:
-        report({"datasets": rows})
-        return
-    missing = "not found; `refimpl data fetch {}` gets it"
-    table(
-        ("name", "what", "where"),
-        [(row["name"], row["title"], row["path"] or missing.format(row["name"])) for row in rows],
-    )
+        report({"datasets": [{"name": name, "title": title, "path": where} for name, title, where in rows]})
+    else:
+        missing = "not found; `refimpl data fetch {}` gets it"
+        table(("name", "what", "where"), [(n, title, where or missing.format(n)) for n, title, where in rows], words=3)
+
+
+def _where(name: str, data_dir: Path | None) -> str | None:
+    folder = find(name, data_dir)
+    return str(folder) if folder else None
 
 
 @data.command("fetch")
@@ -66,7 +68,5 @@ def path_(name: str, data_dir: Path | None) -> None:
     folder = find(name, data_dir)
     if folder is None:
         looked = ", ".join(f"{place.label}: {place.path}" for place in places(name, data_dir))
-        from refimpl.errors import DataError
-
         raise DataError(f"{name} was not found ({looked}); `refimpl data fetch {name}` gets it")
     click.echo(folder)

@@ -120,7 +120,8 @@ def _created(given: dict[str, Any], file: Path | None, out: Path | None, data_di
     config = replace(config, dataset=dataset, backend=backend.name)
     data = load(dataset, data_dir=data_dir)
     config = replace(config, epochs=config.epochs_for(len(data.train.labels)))
-    return Run.create(out or _free(Path("runs"), f"{config.arch}-{dataset}-seed{config.seed}"), config, data)
+    with blas_threads(config.threads):  # which the manifest records
+        return Run.create(out or _free(Path("runs"), f"{config.arch}-{dataset}-seed{config.seed}"), config, data)
 
 
 def _resumed(folder: Path, given: dict[str, Any], other: Path | None) -> Run:

@@ -45,7 +45,8 @@ def now() -> str:
 def blas() -> list[dict[str, Any]]:
     """The BLAS libraries loaded, each with its version, kernel and number of threads."""
     keys = ("internal_api", "version", "architecture", "num_threads")
-    return [{key: pool.get(key) for key in keys} for pool in threadpool_info() if pool["user_api"] == "blas"]
+    found = [{key: pool.get(key) for key in keys} for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return sorted(found, key=str)
 
 
 def processor() -> str:

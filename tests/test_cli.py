@@ -113,7 +113,7 @@ def test_every_option_reaches_the_config(refimpl, option, value, setting):
 
 
 def test_resume_goes_on_for_longer(refimpl, run):
-    refimpl("train", "--resume", run, "--epochs", "4", "--no-report")
+    assert "warning" not in refimpl("train", "--resume", run, "--epochs", "4", "--no-report").stderr
     refimpl("train", "--dataset", "strokes", "--epochs", "4", "--out", "straight", "--no-report")
     assert (run / "history.jsonl").read_bytes() == Path("straight/history.jsonl").read_bytes()
 
