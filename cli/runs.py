@@ -34,7 +34,7 @@ def _row(run: Run) -> dict[str, Any]:
         last = history[-1] if history else {}
         return {
             "run": str(run.folder),
-            "status": run.manifest["status"],
+            "status": run.status,
             "arch": config.arch,
             "dataset": config.dataset,
             "seed": config.seed,

@@ -66,7 +66,7 @@ class Attack:
             for key, value in asdict(self).items()
             if value != usual[key] and key != "clip"
         ]
-        return f"{self.name}-eps{self.eps:g}" + "".join(unusual) + ("-clip" if self.clip else "")
+        return f"{self.name}-eps{self.eps!r}" + "".join(unusual) + ("-clip" if self.clip else "")
 
     def perturb(
         self, network: Network, params: Params, x: Array, y: Array, starts: Sequence[np.random.Generator]

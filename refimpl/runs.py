@@ -123,6 +123,18 @@ class Run:
         params, state = ({k: backend.asarray(x) for k, x in part.items()} for part in (saved.params, saved.state))
         return Checkpoint(saved.epoch, params, state)
 
+    @property
+    def status(self) -> str:
+        """running, finished, interrupted, failed; or killed: said to be running, but no process is."""
+        status = str(self.manifest["status"])
+        if status == "running":
+            try:
+                with self.lock():
+                    return "killed"
+            except Timeout:
+                pass
+        return status
+
     def lock(self) -> FileLock:
         return FileLock(self.folder / ".lock", timeout=0)
 
@@ -161,6 +173,7 @@ def _fit(
         for difference in differences(manifest, environment(config.backend)):
             warn(f"{run.folder} was begun with {difference}: the bits may differ from an uninterrupted run's")
     _forget_after(run, last.epoch)
+    run.write_manifest(manifest | {"status": "running"})
 
     network, arrays = NETWORKS[config.arch], examples(data, backend)
     step = make_step(

@@ -96,7 +96,7 @@ def train(
         params = step.params
         scores = score(network, params, data.test_images, data.test_labels)
         *batch_losses, test_loss, correct = _fetch([*losses, *scores])
-        _check(batch_losses, epoch, seed)
+        _check(batch_losses, test_loss, epoch, seed)
         loss = float(np.average(batch_losses, weights=sizes))
         yield Record(epoch, loss, test_loss, correct / data.test_labels.shape[0], params, step.state)
 
@@ -129,10 +129,12 @@ def _fetch(scalars: list[Array]) -> list[float]:
     return [float(value) for value in to_host(namespace(scalars[0]).stack(scalars))]
 
 
-def _check(losses: list[float], epoch: int, seed: int) -> None:
-    for batch, loss in enumerate(losses, start=1):
+def _check(losses: list[float], test_loss: float, epoch: int, seed: int) -> None:
+    """The test loss sees what the last step did, which no later batch of the epoch does."""
+    for batch, loss in enumerate([*losses, test_loss], start=1):
         if not math.isfinite(loss) or loss > DIVERGED:
+            where = f"batch {batch}" if batch <= len(losses) else f"after batch {len(losses)}"
             raise NumericalError(
-                f"training failed at epoch {epoch}, batch {batch}, seed {seed}: the loss is {loss:g};"
+                f"training failed at epoch {epoch}, {where}, seed {seed}: the loss is {loss:g};"
                 " a smaller --learning-rate may help"
             )

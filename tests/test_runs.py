@@ -133,8 +133,11 @@ def test_an_existing_folder_is_not_overwritten(tmp_path):
 
 def test_two_at_once_are_refused(tmp_path):
     run = trained(tmp_path / "run", stop_after=1)
-    with run.lock(), pytest.raises(UsageError, match="another process"):
-        continued(run)
+    run.write_manifest(run.manifest | {"status": "running"})
+    with run.lock():
+        assert run.status == "running"
+        with pytest.raises(UsageError, match="another process"):
+            continued(run)
 
 
 def test_other_versions_are_warned_of(tmp_path):
@@ -182,6 +185,7 @@ def test_a_killed_process_loses_nothing(tmp_path, moment):
     process.wait()
     if moment == 0.0:
         assert killed.manifest["status"] == "running"
+        assert killed.status == "killed"
     assert start("train", "--resume", str(killed.folder), "--no-report").wait() == 0
     assert json.loads((killed.folder / "manifest.json").read_text())["status"] == "finished"
 

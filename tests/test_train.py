@@ -106,6 +106,11 @@ def test_nan_names_epoch_batch_and_seed(small):
         list(train(fcnn, step, arrays, epochs=1, batch_size=64, seed=3))
 
 
+def test_a_last_step_that_diverges_is_seen_in_the_test_loss(small):
+    with pytest.raises(NumericalError, match="epoch 1, after batch 1, seed 0"):
+        next(start(small, optimizer=sgd(1e9), batch_size=200))
+
+
 def test_numpy_takes_the_fast_step_and_others_the_readable_one(small):
     for backend, kind in ((NUMPY, FusedStep), (FAKE, Step)):
         arrays = examples(small, backend)
