@@ -20,11 +20,12 @@ class Workspace:
     """The arrays of one batch size, and the passes through them. `params` may be views of a vector that changes."""
 
     def __init__(self, batch: int, params: Params) -> None:
-        self.W, self.b = list(params.values())[::2], list(params.values())[1::2]
-        dtype = self.W[0].dtype
+        self.W, biases = list(params.values())[::2], list(params.values())[1::2]
+        self.b, dtype = [b[:, None] for b in biases], self.W[0].dtype
         self.h = [np.empty((len(W), batch), dtype) for W in self.W]  # t^i, and the logits
         self.dz = [np.empty_like(h) for h in self.h]
         self.slope = [np.empty_like(h) for h in self.h]
+        self.W_T, self.h_T = [W.T for W in self.W], [h.T for h in self.h]
         self.ones = np.ones(batch, dtype)
 
     def forward(self, x: Float[np.ndarray, "batch n"]) -> None:
@@ -32,7 +33,7 @@ class Workspace:
         inputs = x.T
         for W, b, h in zip(self.W, self.b, self.h, strict=True):
             np.dot(W, inputs, out=h)
-            np.add(h, b[:, None], out=h)
+            np.add(h, b, out=h)
             if h is not self.h[-1]:
                 np.tanh(h, out=h)
             inputs = h
@@ -47,7 +48,7 @@ class Workspace:
         np.exp(z, out=e)
         total = np.add.reduce(e, axis=0)
         np.multiply(z, t, out=z)
-        loss = (np.log(total) - np.add.reduce(z, axis=0)).mean()
+        loss = np.dot(np.log(total) - np.add.reduce(z, axis=0), self.ones) / len(self.ones)
         np.multiply(e, t, out=z)
         np.subtract(e, z, out=z)  # e (1 − t), exactly
         np.multiply(t, np.add.reduce(z, axis=0), out=dz)
@@ -59,7 +60,7 @@ class Workspace:
         """Fill `grads` with the gradients by all parameters."""
         dW, db = list(grads.values())[::2], list(grads.values())[1::2]
         for i in reversed(range(len(self.W))):
-            np.dot(self.dz[i], (self.h[i - 1] if i else x.T).T, out=dW[i])
+            np.dot(self.dz[i], self.h_T[i - 1] if i else x, out=dW[i])
             np.dot(self.dz[i], self.ones, out=db[i])
             if i:
                 self._through(i)
@@ -75,7 +76,7 @@ class Workspace:
         h, slope, dz = self.h[i - 1], self.slope[i - 1], self.dz[i - 1]
         np.multiply(h, h, out=slope)
         np.subtract(1, slope, out=slope)
-        np.dot(self.W[i].T, self.dz[i], out=dz)
+        np.dot(self.W_T[i], self.dz[i], out=dz)
         np.multiply(dz, slope, out=dz)
 
 
