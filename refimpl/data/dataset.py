@@ -10,10 +10,10 @@ from ..errors import DataError
 
 @dataclass(frozen=True)
 class Split:
-    """Images (n, 28, 28) of grey levels 0..255, and a label for each."""
+    """Images (n, 28, 28) of grey levels 0..255, and a label for each. `DataError` where the numbers differ."""
 
-    images: UInt8[np.ndarray, "n 28 28"]
-    labels: UInt8[np.ndarray, "n"]
+    images: UInt8[np.ndarray, "images 28 28"]
+    labels: UInt8[np.ndarray, "labels"]
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.labels):

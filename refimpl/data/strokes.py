@@ -49,13 +49,13 @@ def _draw(n: int, rng: np.random.Generator) -> Split:
     most = max(len(glyph.points) for glyph in GLYPHS)
     hand, tremble = rng.random((n, 7), np.float32), 2 * rng.random((n, 2, most), np.float32) - 1
     choice = rng.integers(0, 6, n)  # of 1, 2 or 3 styles, all equally likely
-    labels = rng.permutation(np.arange(n, dtype=np.uint8) % 10)
+    labels = rng.permutation(np.arange(n) % 10).astype(np.uint8)
     images = np.empty((n, SIDE, SIDE), np.uint8)
     for digit in range(10):
         styles = [glyph for glyph in GLYPHS if glyph.digit == digit]
         for k, glyph in enumerate(styles):
             rows = np.flatnonzero((labels == digit) & (choice % len(styles) == k))
-            for chunk in np.split(rows, range(CHUNK, len(rows), CHUNK)):
+            for chunk in (rows[i : i + CHUNK] for i in range(0, len(rows), CHUNK)):
                 segments = _write(glyph, hand[chunk], TREMBLE * tremble[chunk, :, : len(glyph.points)])
                 images[chunk] = render(segments, _between(PEN, hand[chunk, 0]))
     return Split(images, labels)
@@ -97,7 +97,8 @@ def render(segments: Segments, pen: Float32[np.ndarray, "n"]) -> UInt8[np.ndarra
     start, end = segments
     along = end - start
     length = np.sqrt(along[..., 0] * along[..., 0] + along[..., 1] * along[..., 1])
-    ux, uy = (along[..., i] / np.maximum(length, np.float32(1e-6)) for i in (0, 1))
+    dot = length == 0  # has no direction: let it be (1, 0)
+    ux, uy = (along[..., 0] + dot) / (length + dot), along[..., 1] / (length + dot)
     grid = np.arange(SIDE, dtype=np.float32)
     vx, vy = (grid - (0.5 * (start[..., i] + end[..., i]))[..., None] for i in (0, 1))
     nearest = np.full((len(pen), SIDE, SIDE), np.inf, np.float32)
