@@ -8,12 +8,11 @@ import click
 from refimpl import fcnn
 from refimpl.backend import backend as make_backend
 from refimpl.bench.race import pin
-from refimpl.data import load, resolve
 from refimpl.networks import NETWORKS
 
 from . import options
 from .console import note, report, table
-from .session import blas_threads, open_run
+from .session import blas_threads, find_data, open_run
 
 
 @click.group()
@@ -63,10 +62,7 @@ def train(
     pin(threads or 1)
     from refimpl.bench import bench_train
 
-    name, remark = resolve(dataset, arch, data_dir)
-    if remark:
-        note(remark)
-    data = load(name, data_dir=data_dir)
+    data = find_data(dataset, arch, data_dir)
     with blas_threads(threads or 1):
         rows = bench_train(
             data, make_backend(backend or "numpy"), against=against, threads=threads or 1, repeats=repeats
@@ -97,10 +93,7 @@ def attack(
         session = open_run(run, data_dir, where.name)
         data, params = session.data, session.params
     else:
-        name, remark = resolve(dataset, arch, data_dir)
-        if remark:
-            note(remark)
-        data, params = load(name, data_dir=data_dir), fcnn.init(where)
+        data, params = find_data(dataset, arch, data_dir), fcnn.init(where)
     with blas_threads(threads or 1):
         rows = bench_attack(data, params, where, against=against, threads=threads or 1, repeats=repeats)
     _show(rows, as_json)

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 import click
 
 from refimpl import __version__
-from refimpl.errors import RefimplError
+from refimpl.errors import DataError, RefimplError
 
 from .console import err
 
@@ -35,6 +35,11 @@ class Group(click.Group):
         except RefimplError as error:
             err.print(f"refimpl: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True)
             ctx.exit(error.exit_code)
+        except BrokenPipeError:
+            raise  # click ends quietly when nobody reads any more
+        except OSError as error:
+            err.print(f"refimpl: the system refused: {error}", style="bold red", markup=False, soft_wrap=True)
+            ctx.exit(DataError.exit_code)
         except KeyboardInterrupt:
             err.print("refimpl: interrupted", style="bold red")
             ctx.exit(INTERRUPTED)

@@ -12,13 +12,21 @@ from threadpoolctl import threadpool_limits
 from refimpl.backend import Backend, Params
 from refimpl.backend import backend as make_backend
 from refimpl.config import Config
-from refimpl.data import Dataset, load
+from refimpl.data import Dataset, load, resolve
 from refimpl.errors import DataError
 from refimpl.networks import NETWORKS
 from refimpl.objectives import Network
 from refimpl.runs import Run
 
-from .console import warn
+from .console import note, warn
+
+
+def find_data(name: str, arch: str, data_dir: Path | None) -> Dataset:
+    """The data set that `name` means, with a line where it is not the one wished for."""
+    found, remark = resolve(name, arch, data_dir)
+    if remark:
+        note(remark)
+    return load(found, data_dir=data_dir)
 
 
 class Session(NamedTuple):

@@ -9,7 +9,7 @@ import click
 
 from refimpl.backend import backend as make_backend
 from refimpl.config import Config
-from refimpl.data import load, resolve
+from refimpl.data import load
 from refimpl.errors import UsageError
 from refimpl.evaluate import ATTACKS, Attack
 from refimpl.networks import NETWORKS
@@ -18,7 +18,7 @@ from refimpl.train import Record
 
 from . import attack, measure, options
 from .console import Bar, note, percent, report, warn
-from .session import blas_threads, open_run, sigterm_interrupts
+from .session import blas_threads, find_data, open_run, sigterm_interrupts
 
 SETTINGS = tuple(field.name for field in fields(Config))
 
@@ -114,14 +114,11 @@ def _created(given: dict[str, Any], file: Path | None, out: Path | None, data_di
     config = Config.from_toml(_read(file), str(file)) if file else Config()
     config = replace(config, **given)
     backend = make_backend(config.backend)
-    dataset, remark = resolve(config.dataset, config.arch, data_dir)
-    if remark:
-        note(remark)
-    config = replace(config, dataset=dataset, backend=backend.name)
-    data = load(dataset, data_dir=data_dir)
-    config = replace(config, epochs=config.epochs_for(len(data.train.labels)))
+    data = find_data(config.dataset, config.arch, data_dir)
+    epochs = config.epochs_for(len(data.train.labels))
+    config = replace(config, dataset=data.name, backend=backend.name, epochs=epochs)
     with blas_threads(config.threads):  # which the manifest records
-        return Run.create(out or _free(Path("runs"), f"{config.arch}-{dataset}-seed{config.seed}"), config, data)
+        return Run.create(out or _free(Path("runs"), f"{config.arch}-{data.name}-seed{config.seed}"), config, data)
 
 
 def _resumed(folder: Path, given: dict[str, Any], other: Path | None) -> Run:

@@ -178,6 +178,16 @@ def test_too_few_steps_do_not_reach_the_edge(inputs, steps):
     assert_allclose(distance(x, x_adv, "inf"), 0.1 * steps)
 
 
+@given(linear_classifiers(), budgets, seeds)
+def test_pgd_does_not_lower_the_loss_of_a_linear_model(case, eps, seed):
+    A, x = case
+    y = np.random.default_rng(seed).integers(0, len(A), len(x))
+    x_adv = pgd(cross_entropy_gradient(A, y), x, eps=eps, step_size=eps / 10, steps=20)
+    for i in range(len(x)):
+        before, after = (cross_entropy(at[i : i + 1] @ A.T, y[i : i + 1])[0] for at in (x, x_adv))
+        assert after >= before - 1e-12
+
+
 def test_pgd_stops_where_it_should_and_not_on_the_sphere():
     x_adv = pgd(quadratic(np.full((1, 3), 0.3)), np.zeros((1, 3)), eps=1.0, step_size=0.1, steps=50)
     assert np.abs(x_adv - 0.3).max() <= 0.1 + 1e-12

@@ -204,6 +204,7 @@ def test_bench_says_who_is_absent_and_times_the_readable_step(refimpl, monkeypat
         (("train", *QUICK, "--learning-rate", "1e9"), 4, "training failed at epoch 1, batch"),
         (("train", *QUICK, "--widths", "784,ten"), 2, "comma-separated"),
         (("train", *QUICK, "--out", "."), 2, "exists"),
+        (("train", *QUICK, "--out", "/dev/null/run"), 3, "the system refused"),
         (("train", "--resume", "nowhere"), 3, "is not a run"),
         (("attack", "nowhere"), 3, "is not a run"),
         (("attack", "nowhere", "--eps", "-1"), 2, "eps must be finite and at least 0"),
