@@ -99,6 +99,23 @@ def attack(
     _show(rows, as_json)
 
 
+@bench.command()
+@click.option(
+    "--examples", type=click.IntRange(min=2), default=10_000, show_default=True, help="The peer takes their square."
+)
+@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Counted rounds.")
+@options.threads()
+@options.as_json()
+def mi(examples: int, repeats: int, threads: int | None, as_json: bool) -> None:
+    """Both bounds of the mutual information, against SciPy's cdist and logsumexp on the full matrix."""
+    pin(threads or 1)
+    from refimpl.bench import bench_information
+
+    with blas_threads(threads or 1):
+        rows = bench_information(examples, threads=threads or 1, repeats=repeats)
+    _show(rows, as_json)
+
+
 def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         report({"benchmarks": rows})
@@ -109,11 +126,21 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
             note(r["absent"])
             continue
         ours, theirs = (_seconds(r[f"{who}_s"], r[f"{who}_spread_s"]) for who in ("ours", "peer"))
-        scores = f"{r['accuracy']:.4f}", f"{r['peer_accuracy']:.4f}"
-        cells.append((r["peer"], ours, theirs, f"{r['ratio']:.2f}x", *scores))
+        cells.append((r["peer"], ours, theirs, f"{r['ratio']:.2f}x", *_results(r)))
     if cells:
         note(f"{rows[0]['name']}; {rows[0]['threads']} thread(s), median of {rows[0]['repeats']} (fastest to slowest)")
-        table(("against", "ours, s", "theirs, s", "theirs/ours", "our accuracy", "theirs"), cells)
+        what = "accuracy" if "accuracy" in rows[0] else "bits, peak MB"
+        table(("against", "ours, s", "theirs, s", "theirs/ours", f"our {what}", f"their {what}"), cells)
+
+
+def _results(row: dict[str, Any]) -> tuple[str, str]:
+    """What was computed in the time, ours and theirs."""
+    if "accuracy" in row:
+        return f"{row['accuracy']:.4f}", f"{row['peer_accuracy']:.4f}"
+    bounds = ("{} to {}".format(*(f"{b:.6f}" for b in row[key])) for key in ("bounds", "peer_bounds"))
+    peaks = (f"{row[key] / 1e6:.1f}" for key in ("peak_bytes", "peer_peak_bytes"))
+    ours, theirs = (f"{b}, {peak}" for b, peak in zip(bounds, peaks, strict=True))
+    return ours, theirs
 
 
 def _seconds(median: float, spread: list[float]) -> str:

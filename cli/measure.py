@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from refimpl.atomic import write_text
-from refimpl.metrics import interval, layers
+from refimpl.layers import information, layers
+from refimpl.metrics import interval
 from refimpl.records import to_json
 from refimpl.train import score
 
@@ -17,29 +18,34 @@ from .session import Session, blas_threads, open_run
 
 @click.command()
 @click.argument("run", type=options.FOLDER)
+@click.option("--mi", is_flag=True, help="Also bound the mutual information of each hidden layer with input and label.")
+@click.option("--sigma2", type=float, default=0.1, show_default=True, help="Noise variance of --mi, per unit.")
 @options.data_dir()
 @options.backend()
 @options.threads()
 @options.as_json()
-def measure(run: Path, data_dir: Path | None, backend: str | None, threads: int | None, as_json: bool) -> None:
+def measure(
+    run: Path, mi: bool, sigma2: float, data_dir: Path | None, backend: str | None, threads: int | None, as_json: bool
+) -> None:
     """Measure the net in RUN: test accuracy, effective rank and effective sparsity of every layer.
 
-    Writes RUN/measure.json.
+    With --mi also I(x;t) and I(y;t), in bits, as a lower and an upper bound, over the test images. Writes
+    RUN/measure.json.
     """
     session = open_run(run, data_dir, backend)
     with blas_threads(threads or session.config.threads):
-        measured = evaluate(session)
+        measured = evaluate(session, sigma2 if mi else None)
     if as_json:
         report(measured)
     else:
         show(measured)
 
 
-def evaluate(session: Session) -> dict[str, Any]:
+def evaluate(session: Session, sigma2: float | None = None) -> dict[str, Any]:
     test, backend = session.data.test, session.backend
     images, labels = backend.asarray(test.images), backend.asarray(test.labels, "int64")
     loss, correct = (float(number) for number in score(session.network, session.params, images, labels))
-    measured = {
+    measured: dict[str, Any] = {
         "run": str(session.run.folder),
         "epoch": session.epoch,
         "dataset": session.data.name,
@@ -49,6 +55,10 @@ def evaluate(session: Session) -> dict[str, Any]:
         "accuracy_interval_95": list(interval(round(correct), len(test.labels))),
         "layers": layers(session.params),
     }
+    if sigma2 is not None:
+        measured["sigma2"] = sigma2
+        known = information(session.network, session.params, images, labels, sigma2)
+        measured["layers"] = [layer | more for layer, more in zip(measured["layers"], [*known, {}], strict=True)]
     write_text(session.run.folder / "measure.json", to_json(measured) + "\n")
     return measured
 
@@ -67,3 +77,13 @@ def show(measured: dict[str, Any]) -> None:
         most = (f"{min(m, n) ** 0.5:.2f}", f"{(m * n) ** 0.5:.1f}")
         rows.append((layer["name"], f"{m} x {n}", f"{rank:.3f}", most[0], f"{sparsity:.2f}", most[1]))
     table(("layer", "shape", "effective rank", "at most", "effective sparsity", "at most"), rows)
+    if "sigma2" in measured:
+        known = [layer for layer in measured["layers"] if "mutual_information_lower" in layer]
+        table(
+            ("layer", "I(x;t), bits", "I(y;t), bits"),
+            [(layer["name"], _range(layer, "mutual"), _range(layer, "label")) for layer in known],
+        )
+
+
+def _range(layer: dict[str, Any], which: str) -> str:
+    return " to ".join(f"{layer[f'{which}_information_{end}']:.3f}" for end in ("lower", "upper"))

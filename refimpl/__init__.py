@@ -9,6 +9,7 @@ Read the source in this order; each file fits on a screen or two.
     fcnn        the paper's fully connected net
     attacks     FGSM, PGD, GNM: one attack, one function
     metrics     effective sparsity, effective rank
+    information mutual information between layers, inputs and labels
     optim step  one training step; `workspace` is the same step, fast
     train       the loop
     evaluate    the fooling ratio
@@ -22,6 +23,7 @@ from .backend import backend, namespace
 from .data import load
 from .errors import BackendError, DataError, NumericalError, RefimplError, UsageError
 from .evaluate import Attack, fooling
+from .information import label_information, mutual_information
 from .loss import cross_entropy, margins
 from .metrics import accuracy, effective_rank, effective_sparsity, interval
 from .objectives import least_margin, loss_gradient, margin_gradients
@@ -50,11 +52,13 @@ __all__ = [
     "gradients",
     "input_gradient",
     "interval",
+    "label_information",
     "least_margin",
     "load",
     "loss_gradient",
     "margin_gradients",
     "margins",
+    "mutual_information",
     "namespace",
     "sgd",
 ]

@@ -38,6 +38,16 @@ def init(backend: Backend, seed: int = 0, widths: Sequence[int] = WIDTHS, dtype:
     return params
 
 
+def hidden(params: Params, x: Float[Array, "*models batch n"]) -> list[Float[Array, "*models batch units"]]:
+    """The hidden representations $t^1, ..., t^{m-1}$ of Eq. (1)."""
+    representations = []
+    for i in range(1, len(params) // 2):
+        x, _ = affine(x, params[f"W{i}"], params[f"b{i}"])
+        x, _ = tanh(x)
+        representations.append(x)
+    return representations
+
+
 def forward(params: Params, x: Float[Array, "*models batch n"]) -> tuple[Float[Array, "*models batch classes"], Tape]:
     """The logits of a batch, and the tape that differentiates them."""
     tape: Tape = []

@@ -1,11 +1,9 @@
 r"""What the paper measures: effective sparsity, effective rank, accuracy; and the interval around a share."""
 
-from typing import Any
-
 from jaxtyping import Float, Int
 from scipy.special import betaincinv
 
-from .backend import Array, Params, namespace
+from .backend import Array, namespace
 
 
 def effective_sparsity(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack"]:
@@ -39,20 +37,6 @@ def _ratio(norm: Float[Array, "*stack"], frobenius: Float[Array, "*stack"]) -> F
     xp = namespace(norm)
     positive = frobenius > 0
     return xp.where(positive, norm / xp.where(positive, frobenius, xp.ones_like(norm)), xp.nan)
-
-
-def layers(params: Params) -> list[dict[str, Any]]:
-    """Effective rank and sparsity of every weight matrix, by name, with its shape. Waits for the device."""
-    return [
-        {
-            "name": name,
-            "shape": list(W.shape),
-            "effective_rank": float(effective_rank(W)),
-            "effective_sparsity": float(effective_sparsity(W)),
-        }
-        for name, W in params.items()
-        if name.startswith("W")
-    ]
 
 
 def n_correct(logits: Float[Array, "*models batch classes"], y: Int[Array, "*models batch"]) -> Int[Array, "*models"]:

@@ -14,9 +14,11 @@ from .tape import Tape, input_gradient
 
 @runtime_checkable
 class Network(Protocol):
-    """A module with a forward pass: `refimpl.fcnn`."""
+    """A module that computes logits and hidden representations: `refimpl.fcnn`."""
 
     def forward(self, params: Params, x: Array) -> tuple[Array, Tape]: ...
+
+    def hidden(self, params: Params, x: Array) -> list[Array]: ...
 
 
 def loss_gradient(network: Network, params: Params, y: Int[Array, "batch"]) -> Callable[[Array], Array]:

@@ -48,3 +48,15 @@ def effective_rank(W):
 
 def n_correct(logits, y):
     return sum(max(range(len(row)), key=lambda j: row[j]) == label for row, label in zip(logits, y, strict=True))
+
+
+def mutual_information(h, sigma2):
+    """Both bounds in bits, pair by pair."""
+    bounds = []
+    for scale in (8, 2):
+        total = 0.0
+        for a in h:
+            near = sum(math.exp(-sum((p - q) ** 2 for p, q in zip(a, b, strict=True)) / (scale * sigma2)) for b in h)
+            total -= math.log2(near / len(h))
+        bounds.append(total / len(h))
+    return tuple(bounds)

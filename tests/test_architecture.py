@@ -14,13 +14,13 @@ SOURCES = [*LIBRARY, *sorted((ROOT / "cli").rglob("*.py"))]
 FLOORS = (
     "errors",
     "backend atomic seeds",
-    "tape projections metrics",
+    "tape projections metrics information",
     "ops loss optim",
     "fcnn attacks data",
     "networks workspace",
     "objectives config",
     "step",
-    "evaluate train manifest checkpoint",
+    "evaluate train manifest checkpoint layers",
     "records runs",
     "bench",
 )

@@ -155,6 +155,23 @@ def test_measure_prints_a_table_and_writes_json(refimpl, run):
     assert json.loads((run / "measure.json").read_text()) == last_object(refimpl("measure", run, "--json"))
 
 
+def test_measure_bounds_what_the_hidden_layers_know(refimpl, run):
+    *hidden, last = last_object(refimpl("measure", run, "--mi", "--json"))["layers"]
+    assert "mutual_information_lower" not in last
+    for layer in hidden:
+        assert 0 <= layer["mutual_information_lower"] <= layer["mutual_information_upper"] <= math.log2(2000)
+        assert 0 <= layer["label_information_lower"] <= layer["label_information_upper"] <= math.log2(10)
+    assert "I(x;t), bits" in refimpl("measure", run, "--mi", "--sigma2", "0.5").stdout
+    assert "sigma2 must be" in refimpl("measure", run, "--mi", "--sigma2", "0", code=2).stderr
+
+
+def test_bench_mi_computes_the_same_bounds(refimpl, monkeypatch):
+    monkeypatch.setattr("refimpl.bench.race.os.sched_setaffinity", lambda pid, cpus: None, raising=False)
+    (row,) = last_object(refimpl("bench", "mi", "--examples", "300", "--repeats", "1", "--json"))["benchmarks"]
+    assert row["bounds"] == pytest.approx(row["peer_bounds"], rel=1e-9)
+    assert row["peak_bytes"] < row["peer_peak_bytes"]
+
+
 def test_accuracy_is_the_same_wherever_it_is_said(refimpl, run):
     measured = last_object(refimpl("measure", run, "--json"))
     attacked = last_object(refimpl("attack", run, "--attack", "fgsm", "--json"))["attacks"][0]

@@ -60,6 +60,14 @@ def test_forward_is_the_naive_loop(net, rng):
     assert_allclose(fcnn.forward(net, x)[0], naive.fcnn(net, x), rtol=1e-12)
 
 
+def test_hidden_representations_are_the_naive_ones(net, rng):
+    x = rng.normal(size=(3, 12))
+    first, second = fcnn.hidden(net, x)
+    assert_allclose(first, np.tanh(naive.affine(x, net["W1"], net["b1"])), rtol=1e-12)
+    assert_allclose(second, np.tanh(naive.affine(first, net["W2"], net["b2"])), rtol=1e-12)
+    assert_allclose(fcnn.forward(net, x)[0], naive.affine(second, net["W3"], net["b3"]), rtol=1e-12)
+
+
 def test_gradients_are_autograds(net, rng):
     x, y = rng.normal(size=(6, 12)), rng.integers(0, 4, 6)
     logits, tape = fcnn.forward(net, x)

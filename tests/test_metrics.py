@@ -13,7 +13,8 @@ from scipy.stats import binomtest
 from strategies import logits_and_labels, matrices, seeds
 
 from refimpl import accuracy, effective_rank, effective_sparsity, fcnn, interval
-from refimpl.metrics import layers, n_correct
+from refimpl.layers import layers
+from refimpl.metrics import n_correct
 
 
 @given(matrices())

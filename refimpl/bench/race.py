@@ -9,7 +9,7 @@ from typing import Any
 Row = dict[str, Any]
 
 
-def race(runners: Mapping[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
+def race(runners: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
     """Seconds of each runner in each of `repeats` rounds, everybody once a round; the first does not count."""
     times: dict[str, list[float]] = {name: [] for name in runners}
     for _ in range(repeats + 1):
