@@ -41,7 +41,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: int =
         grid.add_column(column, justify="left" if i < words else "right", overflow="fold")
     for row in rows:
         grid.add_row(*map(Text, row))
-    out.print(grid)
+    with out.capture() as capture:
+        out.print(grid)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def report(value: Any) -> None:

@@ -10,6 +10,7 @@ Read the source in this order; each file fits on a screen or two.
     attacks     FGSM, PGD, GNM: one attack, one function
     metrics     effective sparsity, effective rank
     information mutual information between layers, inputs and labels
+    regularizers  l1, nuclear norm, joint product; proximal steps
     optim step  one training step; `workspace` is the same step, fast
     train       the loop
     evaluate    the fooling ratio
@@ -18,7 +19,7 @@ Read the source in this order; each file fits on a screen or two.
 The mathematics knows nothing of files, the files nothing of the command line.
 """
 
-from . import attacks, fcnn
+from . import attacks, fcnn, regularizers
 from .backend import backend, namespace
 from .data import load
 from .errors import BackendError, DataError, NumericalError, RefimplError, UsageError
@@ -60,5 +61,6 @@ __all__ = [
     "margins",
     "mutual_information",
     "namespace",
+    "regularizers",
     "sgd",
 ]

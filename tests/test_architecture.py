@@ -14,7 +14,7 @@ SOURCES = [*LIBRARY, *sorted((ROOT / "cli").rglob("*.py"))]
 FLOORS = (
     "errors",
     "backend atomic seeds",
-    "tape projections metrics information",
+    "tape projections metrics information regularizers",
     "ops loss optim",
     "fcnn attacks data",
     "networks workspace",

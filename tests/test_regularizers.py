@@ -1,0 +1,192 @@
+"""Subgradients as mathematics: the inequality that defines them, duality, finite differences; proximal optimality."""
+
+from itertools import pairwise
+
+import numpy as np
+import oracle
+import pytest
+from autograd import numpy as anp
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import matrices, seeds, sizes
+
+from refimpl import UsageError
+from refimpl.regularizers import (
+    joint,
+    l1,
+    nuclear,
+    nuclear_by_svd,
+    singular_value_threshold,
+    soft_threshold,
+)
+
+PRECISION = {"float32": 2e-5, "float64": 1e-11}
+both = st.sampled_from(["float32", "float64"])
+
+
+@st.composite
+def special(draw):
+    """Full rank, rank-deficient, zero, with equal singular values; of any size in magnitude."""
+    m, n, dtype = draw(sizes), draw(sizes), draw(both)
+    rng = np.random.default_rng(draw(seeds))
+    rank = draw(st.integers(0, min(m, n)))
+    U, V = (np.linalg.qr(rng.normal(size=(k, k)))[0] for k in (m, n))
+    values = draw(st.sampled_from([np.ones(rank), rng.uniform(0.1, 1, rank)]))
+    scale = draw(st.sampled_from([1e-30, 1e-3, 1.0, 1e3, 1e30]))
+    return scale * ((U[:, :rank] * values) @ V[:, :rank].T).astype(dtype), rank, values * scale
+
+
+def other(W, seed):
+    return np.random.default_rng(seed).normal(size=W.shape) * np.abs(W).max()
+
+
+@given(special(), seeds)
+def test_l1_is_dual_to_the_largest_entry(case, seed):
+    W = case[0].astype(np.float64)
+    value, G = l1(W)
+    assert_allclose(np.sum(G * W), value, rtol=1e-12)
+    assert np.abs(G).max(initial=0) <= 1
+    Z = other(W, seed)
+    assert np.abs(Z).sum() >= value + np.sum(G * (Z - W)) - 1e-12 * np.abs(Z).sum()
+
+
+@given(special(), seeds, st.sampled_from([nuclear, nuclear_by_svd]))
+def test_the_nuclear_norm_is_dual_to_the_largest_singular_value(case, seed, norm):
+    W, rank, values = case
+    value, G = norm(W)
+    precision = PRECISION[str(W.dtype)]
+    W, G = W.astype(np.float64), G.astype(np.float64)
+    assert_allclose(value, values.sum(), rtol=precision)
+    assert_allclose(np.sum(G * W), value, rtol=precision)
+    assert np.linalg.norm(G, 2) <= 1 + precision
+    assert_allclose(np.linalg.norm(G, "nuc"), rank, rtol=precision, atol=precision)  # of least norm: U_r V_rᵀ
+    Z = other(W, seed)
+    bound = np.linalg.norm(Z, "nuc")
+    assert bound >= value + np.sum(G * (Z - W)) - 10 * precision * bound
+
+
+@given(matrices(), both)
+def test_the_fast_nuclear_gradient_is_the_definition_where_singular_values_are_apart(W, dtype):
+    s = np.linalg.svd(W, compute_uv=False)
+    if s[-1] < 1e-2 * s[0]:
+        W = W + 10 * np.eye(*W.shape)
+    fast, slow = nuclear(W.astype(dtype)), nuclear_by_svd(W.astype(dtype))
+    for ours, theirs in zip(fast, slow, strict=True):
+        assert ours.dtype == dtype
+        assert_allclose(ours, theirs, rtol=50 * PRECISION[dtype], atol=50 * PRECISION[dtype])
+
+
+def test_at_the_papers_sizes_the_fast_one_is_the_definition(rng):
+    W = rng.uniform(-0.08, 0.08, (20, 784)).astype(np.float32)
+    for A in (W, np.ascontiguousarray(W.T)):
+        for ours, theirs in zip(nuclear(A), nuclear_by_svd(A), strict=True):
+            assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@given(matrices(), seeds)
+def test_gradients_are_the_finite_differences_where_they_exist(W, seed):
+    W = W + 3 * np.sign(W) + 5 * np.eye(*W.shape)
+    direction = np.random.default_rng(seed).normal(size=W.shape)
+    for f in (l1, nuclear):
+        slope = oracle.slope(lambda at, f=f: f(at)[0], W, direction)
+        assert_allclose(np.sum(f(W)[1] * direction), slope, rtol=1e-5, atol=1e-5)
+
+
+@st.composite
+def stacks(draw):
+    """Matrices that chain, with no entry of the product near zero."""
+    widths = draw(st.lists(sizes, min_size=2, max_size=5))
+    rng = np.random.default_rng(draw(seeds))
+    return [0.5 + rng.uniform(size=(m, n)) for n, m in pairwise(widths)]
+
+
+@given(stacks(), seeds)
+def test_the_joint_gradient_is_autograds_and_the_finite_difference(Ws, seed):
+    rng = np.random.default_rng(seed)
+    Ws = [W * np.where(rng.uniform(size=(len(W), 1)) < 0.5, -1, 1) for W in Ws]
+    value, gradients = joint(Ws)
+    product = Ws[0]
+    for W in Ws[1:]:
+        product = W @ product
+    assert_allclose(value, np.abs(product).sum(), rtol=1e-12)
+
+    def norm(*Ws):
+        product = Ws[0]
+        for W in Ws[1:]:
+            product = W @ product
+        return anp.sum(anp.abs(product))
+
+    expected = oracle.vjp(norm, tuple(Ws), np.ones(()))
+    for ours, theirs in zip(gradients, expected, strict=True):
+        assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@given(stacks(), st.floats(0.5, 2))
+def test_the_joint_term_is_homogeneous_and_each_gradient_returns_it(Ws, a):
+    value, gradients = joint(Ws)
+    assert_allclose(joint([a * W for W in Ws])[0], a ** len(Ws) * value, rtol=1e-9)
+    for W, G in zip(Ws, gradients, strict=True):
+        assert_allclose(np.sum(W * G), value, rtol=1e-9)
+
+
+def test_one_layer_is_plain_l1_and_the_transposed_product_has_the_same_norm(rng):
+    W = rng.normal(size=(3, 4))
+    value, (G,) = joint([W])
+    assert_allclose(value, l1(W)[0])
+    assert_array_equal(G, np.sign(W))
+    Ws = [rng.normal(size=(4, 6)), rng.normal(size=(3, 4))]
+    assert_allclose(joint(Ws)[0], joint([W.T for W in reversed(Ws)])[0], rtol=1e-12)
+
+
+def test_layers_that_do_not_chain_are_refused_with_the_reason(rng):
+    """The literal order of Eq. (7), and a CNN's reshaped filters."""
+    for shapes in (((20, 20), (20, 784)), ((32, 9), (32, 288))):
+        with pytest.raises(UsageError, match="dense layers only"):
+            joint([rng.normal(size=shape) for shape in shapes])
+
+
+@given(matrices(), st.floats(0, 2), seeds)
+def test_proximal_steps_minimise_what_they_say(W, t, seed):
+    rng = np.random.default_rng(seed)
+    for step, norm in ((soft_threshold, l1), (singular_value_threshold, nuclear)):
+
+        def objective(Z, norm=norm):
+            return 0.5 * np.sum((Z - W) ** 2) + t * norm(Z)[0]
+
+        Z = step(W, t)
+        for size in (1e-3, 0.1, 1.0):
+            assert objective(Z) <= objective(Z + size * rng.normal(size=W.shape)) + 1e-9
+
+
+def test_proximal_steps_make_exact_zeros(rng):
+    W = rng.normal(size=(6, 8))
+    assert (soft_threshold(W, 0.5) == 0).sum() == (np.abs(W) <= 0.5).sum() > 0
+    s = np.linalg.svd(W, compute_uv=False)
+    assert np.linalg.matrix_rank(singular_value_threshold(W, float(s[2]) + 1e-9)) == 2
+    for step in (soft_threshold, singular_value_threshold):
+        assert_allclose(step(W, 0.0), W, rtol=1e-12, atol=1e-12)
+        with pytest.raises(UsageError, match="threshold"):
+            step(W, -1.0)
+
+
+def test_subgradient_descent_with_the_proximal_step_finds_a_low_rank_target(rng):
+    """Half the squared distance to a noisy matrix of rank 1, plus the nuclear norm: rank 1 comes back."""
+    target = np.outer(rng.normal(size=8), rng.normal(size=9)) * 3 + 0.05 * rng.normal(size=(8, 9))
+    W = rng.normal(size=(8, 9))
+    for _ in range(200):
+        W = singular_value_threshold(W - 0.3 * (W - target), 0.3 * 0.5)
+    assert np.linalg.matrix_rank(W, tol=1e-9) == 1
+
+
+def test_regularizers_run_on_every_backend(be, rng):
+    W, V = rng.normal(size=(4, 6)), rng.normal(size=(3, 4))
+    for f in (l1, nuclear, nuclear_by_svd, lambda W: (soft_threshold(W, 0.1), singular_value_threshold(W, 0.1))):
+        for ours, expected in zip(f(be.array(W)), f(W), strict=True):
+            assert str(be.host(ours).dtype) == be.dtype
+            assert_allclose(be.host(ours), expected, rtol=be.tolerance, atol=be.tolerance)
+    value, gradients = joint([be.array(W), be.array(V)])
+    expected_value, expected = joint([W, V])
+    assert_allclose(be.host(value), expected_value, rtol=be.tolerance)
+    for ours, theirs in zip(gradients, expected, strict=True):
+        assert_allclose(be.host(ours), theirs, rtol=be.tolerance, atol=be.tolerance)
