@@ -26,6 +26,21 @@ class Numbers(click.ParamType):
             self.fail(f"{value!r} is not a comma-separated list of {self.name}", param, ctx)
 
 
+class Lambdas(click.ParamType):
+    """Layers and their lambdas: `1=0.01,2=0.03`, as `{"W1": 0.01, "W2": 0.03}`."""
+
+    name = "layer=lambda"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, float]:
+        if isinstance(value, dict):
+            return value
+        try:
+            pairs = [part.split("=") for part in value.split(",")]
+            return {f"W{int(layer)}": float(lam) for layer, lam in pairs}
+        except ValueError:
+            self.fail(f"{value!r} is not a list like 1=0.01,2=0.03", param, ctx)
+
+
 def data_dir() -> Decorator:
     order = "REFIMPL_DATA, the user's cache, /usr/share/datasets"
     text = "Folder with the IDX files, or with a folder of them for each data set."

@@ -48,6 +48,11 @@ SETTINGS = tuple(field.name for field in fields(Config))
 @click.option("--learning-rate", type=float, show_default="0.001", help="Step length of the optimizer.")
 @click.option("--momentum", type=float, show_default="0.0", help="Of sgd.")
 @click.option("--widths", type=options.Numbers(int), show_default="784,20,20,20,20,20,10", help="Layers of the net.")
+@click.option("--l1", type=options.Lambdas(), help="l1 norm of layers, Eq. (5): 1=0.01 adds 0.01 |W1|_1 to the loss.")
+@click.option("--nuclear", type=options.Lambdas(), help="Nuclear norm of layers, Eq. (6): 1=0.03,2=0.01.")
+@click.option(
+    "--joint", type=float, show_default="0.0", help="lambda of the l1 norm of the product of all layers, Eq. (7)."
+)
 @click.option("--checkpoint-every", type=click.IntRange(min=1), show_default="10", help="Epochs between checkpoints.")
 @options.threads()
 @click.option(

@@ -3,7 +3,7 @@
 import difflib
 import math
 import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import tomli_w
@@ -12,6 +12,7 @@ from .errors import UsageError
 from .fcnn import WIDTHS
 from .networks import NETWORKS
 from .optim import Optimizer, adam, sgd
+from .penalty import Penalty
 
 STEPS = 112_560
 """Steps of a run whose epochs are not given: 240 epochs of MNIST, where plain SGD meets Table 1's .9508 (specs 7.3)."""
@@ -35,6 +36,9 @@ class Config:
     learning_rate: float = 0.001
     momentum: float = 0.0
     widths: tuple[int, ...] = WIDTHS
+    l1: dict[str, float] = field(default_factory=dict)
+    nuclear: dict[str, float] = field(default_factory=dict)
+    joint: float = 0.0
     checkpoint_every: int = 10
     threads: int = 1
 
@@ -53,19 +57,25 @@ class Config:
             raise UsageError(f"widths must be two or more positive numbers, got {list(self.widths)}")
         if (self.widths[0], self.widths[-1]) != (WIDTHS[0], WIDTHS[-1]):
             raise UsageError(f"widths must go from {WIDTHS[0]} pixels to {WIDTHS[-1]} classes, got {list(self.widths)}")
+        for layer in (*self.l1, *self.nuclear):
+            _one_of("a regularized layer", layer, tuple(f"W{i}" for i in range(1, len(self.widths))))
         self.make_optimizer()
+        self.make_penalty()
 
     def make_optimizer(self) -> Optimizer:
         if self.optimizer == "adam":
             return adam(self.learning_rate)
         return sgd(self.learning_rate, self.momentum)
 
+    def make_penalty(self) -> Penalty:
+        return Penalty(self.l1, self.nuclear, self.joint)
+
     def epochs_for(self, n_train: int) -> int:
         return self.epochs or math.ceil(STEPS / math.ceil(n_train / self.batch_size))
 
     def to_toml(self) -> str:
         settings = asdict(self) | {"widths": list(self.widths)}
-        return tomli_w.dumps({name: value for name, value in settings.items() if value is not None})
+        return tomli_w.dumps({name: value for name, value in settings.items() if value not in (None, {})})
 
     @classmethod
     def from_toml(cls, text: str, where: str) -> "Config":
@@ -87,6 +97,10 @@ def _typed(name: str, value: Any, where: str) -> Any:
         raise UsageError(f"{where}: unknown setting {name!r}{hint}")
     if name == "widths" and isinstance(value, list) and all(type(width) is int for width in value):
         return tuple(value)
+    if name in ("l1", "nuclear"):
+        if isinstance(value, dict) and all(type(lam) in (int, float) for lam in value.values()):
+            return {layer: float(lam) for layer, lam in value.items()}
+        raise UsageError(f"{where}: {name} must be a table of layers and their lambdas, such as W1 = 0.01")
     if _TYPES[name] is float and type(value) is int:
         return float(value)
     if name == "widths" or not isinstance(value, _TYPES[name]) or isinstance(value, bool):

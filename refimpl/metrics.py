@@ -7,7 +7,8 @@ from .backend import Array, namespace
 
 
 def effective_sparsity(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack"]:
-    r"""$s(W) = \|W\|_1 / \|W\|_F$ over the entries, Eq. (2): between 1 and $\sqrt{mn}$; nan for the zero matrix.
+    r"""$s(W) = \|W\|_1 / \|W\|_F$ over the entries, Eq. (2): between 1 and $\sqrt{mn}$; nan for the zero matrix
+    and for one that is not finite.
 
     Small means sparse: a matrix with k entries of equal size has $s = \sqrt k$.
     """
@@ -19,7 +20,8 @@ def effective_sparsity(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack"]:
 def effective_rank(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack"]:
     r"""$r(W) = \|W\|_* / \|W\|_F$, Eq. (3): the effective sparsity of the singular values.
 
-    Between 1 and $\sqrt{\operatorname{rank} W}$; $\sqrt k$ for k equal singular values; nan for the zero matrix.
+    Between 1 and $\sqrt{\operatorname{rank} W}$; $\sqrt k$ for k equal singular values; nan for the zero matrix
+    and for one that is not finite.
     """
     xp = namespace(W)
     singular_values = xp.linalg.svd(_unit_scale(W), full_matrices=False)[1]
@@ -27,8 +29,10 @@ def effective_rank(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack"]:
 
 
 def _unit_scale(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack m n"]:
-    """Both measures ignore scale; without it no square over- or underflows."""
+    """Scale, which neither measure sees, goes, so that no square overflows; what is not finite becomes zero."""
     xp = namespace(W)
+    finite = xp.all(xp.isfinite(W), axis=(-2, -1), keepdims=True)
+    W = xp.where(finite, W, xp.zeros_like(W))
     peak = xp.max(xp.abs(W), axis=(-2, -1), keepdims=True)
     return W / xp.where(peak > 0, peak, xp.ones_like(peak))
 

@@ -53,14 +53,13 @@ def _nuclear_by_gram(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"
     if W.shape[0] > W.shape[1]:
         value, gradient = _nuclear_by_gram(xp.matrix_transpose(W))
         return value, xp.matrix_transpose(gradient)
-    peak = xp.max(xp.abs(W))
-    A = xp.astype(W / xp.where(peak > 0, peak, xp.ones_like(peak)), xp.float64)  # no square over- or underflows
+    A = xp.astype(W, xp.float64)  # where no square of a float32 over- or underflows
     squares, U = xp.linalg.eigh(A @ xp.matrix_transpose(A))
     s = xp.sqrt(xp.maximum(squares, xp.zeros_like(squares)))
     kept = s > 1e-5 * s[-1:]
     inverse = xp.where(kept, 1 / xp.where(kept, s, xp.ones_like(s)), xp.zeros_like(s))
-    polar = xp.astype((U * inverse) @ xp.matrix_transpose(U), W.dtype) @ xp.astype(A, W.dtype)
-    return xp.astype(xp.sum(s), W.dtype) * peak, polar
+    polar = (U * inverse) @ xp.matrix_transpose(U) @ A
+    return xp.asarray(xp.sum(s), dtype=W.dtype), xp.astype(polar, W.dtype)
 
 
 def joint(Ws: Sequence[Float[Array, "..."]]) -> tuple[Scalar, list[Float[Array, "..."]]]:

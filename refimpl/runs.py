@@ -177,7 +177,13 @@ def _fit(
 
     network, arrays = NETWORKS[config.arch], examples(data, backend)
     step = make_step(
-        network, last.params, last.state, config.make_optimizer(), arrays.train_images, arrays.train_labels
+        network,
+        last.params,
+        last.state,
+        config.make_optimizer(),
+        arrays.train_images,
+        arrays.train_labels,
+        config.make_penalty(),
     )
     records = train(
         network, step, arrays, epochs=epochs, batch_size=config.batch_size, seed=config.seed, start=last.epoch

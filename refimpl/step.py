@@ -7,6 +7,7 @@ from .loss import cross_entropy
 from .objectives import Network
 from .ops import scale
 from .optim import Optimizer, State
+from .penalty import NO_PENALTY, Penalty
 from .tape import gradients
 
 
@@ -24,18 +25,24 @@ class Step:
         optimizer: Optimizer,
         images: UInt8[Array, "examples height width"],
         labels: Int[Array, "examples"],
+        penalty: Penalty = NO_PENALTY,
     ) -> None:
         self.network, self.params, self.state, self.optimizer = network, params, state, optimizer
-        self.images, self.labels = images, labels
+        self.images, self.labels, self.penalty = images, labels, penalty
         self.dtype = next(iter(params.values())).dtype
 
     def __call__(self, index: Int[Array, "batch"], t: int) -> Float[Array, ""]:
-        """Descend on the mean cross-entropy of examples `index`, t counting steps from 1; the loss before the step."""
+        """Descend on the mean cross-entropy of examples `index` and the penalty; t counts steps from 1.
+
+        Returns the cross-entropy before the step.
+        """
         xp = namespace(self.images)
         x = scale(xp.take(self.images, index, axis=0), self.dtype)
         y = xp.take(self.labels, index, axis=0)
         logits, tape = self.network.forward(self.params, x)
         loss, pull = cross_entropy(logits, y)
         grads = gradients(tape, pull.x(1.0))
+        for name, share in self.penalty.gradients(self.params):
+            grads[name] = grads[name] + share
         self.params, self.state = self.optimizer.update(self.params, grads, self.state, t)
         return loss

@@ -12,10 +12,11 @@ from .backend import Array, Backend, Params, like, namespace, to_host
 from .data import Dataset
 from .errors import NumericalError
 from .loss import cross_entropy
-from .metrics import n_correct
+from .metrics import effective_rank, effective_sparsity, n_correct
 from .objectives import Network
 from .ops import scale
 from .optim import Optimizer, State
+from .penalty import NO_PENALTY, Penalty
 from .seeds import stream
 from .step import Step
 from .workspace import FusedStep
@@ -34,22 +35,24 @@ class Examples(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One epoch: losses in nats, mean over the epoch's steps and over the test set after it; parameters after it."""
+    """One epoch: cross-entropies in nats, mean over the epoch's steps and over the test set after it; the rest
+    after it.
+
+    `penalties` are the regularizers' terms of the loss, `layers` the effective rank and sparsity of each weight matrix.
+    """
 
     epoch: int
     loss: float
     test_loss: float
     accuracy: float
+    penalties: dict[str, float]
+    layers: list[dict[str, Any]]
     params: Params
     state: State
 
     def line(self) -> dict[str, Any]:
-        return {
-            "epoch": self.epoch,
-            "loss": self.loss,
-            "test_loss": self.test_loss,
-            "accuracy": self.accuracy,
-        }
+        numbers = {"epoch": self.epoch, "loss": self.loss, "test_loss": self.test_loss, "accuracy": self.accuracy}
+        return {**numbers, **self.penalties, "layers": self.layers}
 
 
 def examples(data: Dataset, backend: Backend) -> Examples:
@@ -63,12 +66,18 @@ def examples(data: Dataset, backend: Backend) -> Examples:
 
 
 def make_step(
-    network: Network, params: Params, state: State, optimizer: Optimizer, images: Array, labels: Array
+    network: Network,
+    params: Params,
+    state: State,
+    optimizer: Optimizer,
+    images: Array,
+    labels: Array,
+    penalty: Penalty = NO_PENALTY,
 ) -> Step | FusedStep:
     """The fast step where there is one, else the readable one."""
     if network is fcnn and isinstance(images, np.ndarray):
-        return FusedStep(params, state, optimizer, images, labels)
-    return Step(network, params, state, optimizer, images, labels)
+        return FusedStep(params, state, optimizer, images, labels, penalty)
+    return Step(network, params, state, optimizer, images, labels, penalty)
 
 
 def train(
@@ -95,10 +104,29 @@ def train(
         losses = [step(order[batch], t + k) for k, batch in enumerate(batches, start=1)]
         params = step.params
         scores = score(network, params, data.test_images, data.test_labels)
-        *batch_losses, test_loss, correct = _fetch([*losses, *scores])
+        terms, measures = step.penalty.terms(params), measure_weights(params)
+        numbers = iter(_fetch([*losses, *scores, *terms.values(), *(x for pair in measures.values() for x in pair)]))
+        batch_losses, test_loss, correct = [next(numbers) for _ in losses], next(numbers), next(numbers)
         _check(batch_losses, test_loss, epoch, seed)
-        loss = float(np.average(batch_losses, weights=sizes))
-        yield Record(epoch, loss, test_loss, correct / data.test_labels.shape[0], params, step.state)
+        yield Record(
+            epoch=epoch,
+            loss=float(np.average(batch_losses, weights=sizes)),
+            test_loss=test_loss,
+            accuracy=correct / data.test_labels.shape[0],
+            penalties={name: next(numbers) for name in terms},
+            layers=[
+                {"name": name, "effective_rank": next(numbers), "effective_sparsity": next(numbers)}
+                for name in measures
+            ],
+            params=params,
+            state=step.state,
+        )
+
+
+def measure_weights(params: Params) -> dict[str, tuple[Array, Array]]:
+    """Effective rank and effective sparsity of every weight matrix, left on the device."""
+    weights = {name: W for name, W in params.items() if name.startswith("W")}
+    return {name: (effective_rank(W), effective_sparsity(W)) for name, W in weights.items()}
 
 
 def score(

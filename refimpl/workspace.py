@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, UInt8
 from .backend import Params
 from .errors import UsageError
 from .optim import Optimizer, State
+from .penalty import NO_PENALTY, Penalty
 
 
 class Workspace:
@@ -108,9 +109,11 @@ class FusedStep:
         optimizer: Optimizer,
         images: UInt8[np.ndarray, "examples height width"],
         labels: Int[np.ndarray, "examples"],
+        penalty: Penalty = NO_PENALTY,
     ) -> None:
         self.optimizer, self.shapes = optimizer, {name: p.shape for name, p in params.items()}
-        self.theta = flatten(params)
+        self.theta, self.penalty = flatten(params), penalty
+        self.views = unflatten(self.theta, self.shapes)
         self.moments = _flatten_state(state)
         self.grad = np.empty_like(self.theta)
         self.grads = unflatten(self.grad, self.shapes)
@@ -121,12 +124,14 @@ class FusedStep:
     def __call__(self, index: Int[np.ndarray, "batch"], t: int) -> np.floating:
         size = len(index)
         if size not in self.batches:  # the full batch, and the last one of an epoch
-            self.batches[size] = _Batch(size, unflatten(self.theta, self.shapes))
+            self.batches[size] = _Batch(size, self.views)
         batch = self.batches[size]
         batch.gather(self.images, self.targets, index)
         batch.workspace.forward(batch.x)
         loss = batch.workspace.cross_entropy(batch.t, 1 / size)
         batch.workspace.gradients(batch.x, self.grads)
+        for name, share in self.penalty.gradients(self.views):
+            self.grads[name] += share
         updated, self.moments = self.optimizer.update({"": self.theta}, {"": self.grad}, self.moments, t)
         self.theta[:] = updated[""]
         return loss

@@ -15,7 +15,7 @@ FLOORS = (
     "errors",
     "backend atomic seeds",
     "tape projections metrics information regularizers",
-    "ops loss optim",
+    "ops loss optim penalty",
     "fcnn attacks data",
     "networks workspace",
     "objectives config",

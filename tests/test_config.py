@@ -21,6 +21,9 @@ settings = st.fixed_dictionaries(
         "widths": st.lists(st.integers(1, 99), max_size=4).map(lambda hidden: (784, *hidden, 10)),
         "checkpoint_every": st.integers(1, 100),
         "threads": st.integers(1, 8),
+        "l1": st.dictionaries(st.just("W1"), st.floats(0, 1)),
+        "nuclear": st.dictionaries(st.just("W1"), st.floats(0, 1)),
+        "joint": st.floats(0, 1),
     },
 )
 
@@ -63,6 +66,10 @@ def test_a_smaller_set_is_trained_for_as_many_steps():
         ("momentum = 1.0", "below 1"),
         ("optimizer = 'adam'\nmomentum = 0.5", "momentum belongs to sgd"),
         ("seed = ", "is not TOML"),
+        ("l1 = 0.01", "l1 must be a table"),
+        ("[l1]\nW9 = 0.1", "a regularized layer must be one of W1, W2"),
+        ("[nuclear]\nW1 = -0.1", "lambda must be finite and at least 0"),
+        ("joint = nan", "lambda must be finite"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(text, message):

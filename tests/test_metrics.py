@@ -61,9 +61,10 @@ def test_a_uniform_and_a_gaussian_matrix(rng):
     assert_allclose(effective_sparsity(rng.normal(size=(1000, 1000))), math.sqrt(2 / math.pi) * root, rtol=0.01)
 
 
-def test_the_zero_matrix_has_neither():
-    assert math.isnan(effective_rank(np.zeros((3, 4))))
-    assert math.isnan(effective_sparsity(np.zeros((3, 4))))
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_the_zero_matrix_and_one_that_is_not_finite_have_neither(value):
+    assert math.isnan(effective_rank(np.full((3, 4), value)))
+    assert math.isnan(effective_sparsity(np.full((3, 4), value)))
 
 
 def test_a_stack_is_measured_matrix_by_matrix(rng):

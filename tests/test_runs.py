@@ -54,7 +54,7 @@ def test_what_a_run_folder_holds(tmp_path):
     run = trained(tmp_path / "run")
     assert run.config == CONFIG
     assert [record["epoch"] for record in run.history] == list(range(1, 7))
-    assert sorted(run.history[0]) == ["accuracy", "epoch", "loss", "test_loss"]
+    assert sorted(run.history[0]) == ["accuracy", "epoch", "layers", "loss", "test_loss"]
     names = sorted(path.name for path in (run.folder / "checkpoints").iterdir())
     assert names == [f"epoch-{epoch:05d}.safetensors" for epoch in (2, 4, 6)]
     manifest = run.manifest

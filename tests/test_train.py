@@ -2,13 +2,15 @@
 
 import fakecupy
 import numpy as np
+import oracle
 import pytest
 from backends import FAKE, NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
 
-from refimpl import NumericalError, adam, fcnn, sgd
+from refimpl import NumericalError, UsageError, adam, effective_rank, effective_sparsity, fcnn, sgd
 from refimpl.data import Dataset, Split
 from refimpl.objectives import loss_gradient
+from refimpl.penalty import Penalty
 from refimpl.step import Step
 from refimpl.train import examples, make_step, score, train
 from refimpl.workspace import FusedStep
@@ -90,6 +92,58 @@ def test_it_continues_to_the_same_bits(small, optimizer):
     assert [record.line() for record in continued] == [record.line() for record in straight[2:]]
     for name, p in straight[-1].params.items():
         assert_array_equal(p, continued[-1].params[name])
+
+
+def test_records_carry_every_layer_and_every_term_of_the_loss(small):
+    arrays, penalty = examples(small, NUMPY), Penalty(l1={"W1": 0.01}, nuclear={"W1": 0.02, "W2": 0.03}, joint=0.1)
+    step = make_step(fcnn, fcnn.init(NUMPY), {}, sgd(0.01), arrays.train_images, arrays.train_labels, penalty)
+    (record,) = train(fcnn, step, arrays, epochs=1, batch_size=64, seed=0)
+    W = [record.params[f"W{i}"] for i in range(1, 7)]
+    product = W[5] @ W[4] @ W[3] @ W[2] @ W[1] @ W[0]
+    expected = {
+        "l1": 0.01 * np.abs(W[0]).sum(),
+        "nuclear": 0.02 * np.linalg.norm(W[0], "nuc") + 0.03 * np.linalg.norm(W[1], "nuc"),
+        "joint": 0.1 * np.abs(product).sum(),
+    }
+    assert list(record.penalties) == list(expected)
+    for name, value in expected.items():
+        assert_allclose(record.penalties[name], value, rtol=1e-5)
+    assert [layer["name"] for layer in record.layers] == [f"W{i}" for i in range(1, 7)]
+    for layer, matrix in zip(record.layers, W, strict=True):
+        assert_allclose(layer["effective_rank"], effective_rank(matrix), rtol=1e-6)
+        assert_allclose(layer["effective_sparsity"], effective_sparsity(matrix), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "measure"),
+    [(Penalty(l1={"W1": 0.02}), effective_sparsity), (Penalty(nuclear={"W1": 0.5}), effective_rank)],
+)
+def test_a_regularizer_lowers_what_it_is_meant_to_lower(small, penalty, measure):
+    def trained(penalty):
+        arrays = examples(small, NUMPY)
+        step = make_step(fcnn, fcnn.init(NUMPY), {}, sgd(0.02), arrays.train_images, arrays.train_labels, penalty)
+        return list(train(fcnn, step, arrays, epochs=30, batch_size=64, seed=0))[-1].params["W1"]
+
+    assert measure(trained(penalty)) < 0.9 * measure(trained(Penalty()))
+
+
+def test_the_gradient_of_the_penalty_is_that_of_its_terms():
+    params = fcnn.init(NUMPY, widths=(9, 5, 4), dtype="float64")
+    penalty = Penalty(l1={"W1": 0.5}, nuclear={"W1": 0.7, "W2": 0.9}, joint=0.3)
+    for name in ("W1", "W2"):
+        gradient = sum(share for layer, share in penalty.gradients(params) if layer == name)
+        direction = np.random.default_rng(0).normal(size=gradient.shape)
+        slope = oracle.slope(
+            lambda at, name=name: sum(penalty.terms({**params, name: at}).values()), params[name], direction
+        )
+        assert_allclose(np.sum(gradient * direction), slope, rtol=1e-5)
+
+
+@pytest.mark.parametrize("lam", [-0.1, np.nan, np.inf])
+def test_a_lambda_must_make_sense(lam):
+    for settings in ({"l1": {"W1": lam}}, {"nuclear": {"W1": lam}}, {"joint": lam}):
+        with pytest.raises(UsageError, match="lambda"):
+            Penalty(**settings)
 
 
 def test_divergence_names_epoch_batch_and_seed(small):

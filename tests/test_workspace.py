@@ -10,6 +10,7 @@ from strategies import seeds, sizes
 
 from refimpl import UsageError, adam, fcnn, sgd
 from refimpl.objectives import loss_gradient, taped_loss_gradient
+from refimpl.penalty import Penalty
 from refimpl.step import Step
 from refimpl.workspace import FusedStep, flatten, unflatten
 
@@ -37,6 +38,20 @@ def test_the_fast_step_is_the_readable_step(rng, dtype, optimizer, widths):
             for name, x in ours.items():
                 assert x.dtype == dtype
                 assert_allclose(x, theirs[name], rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+def test_the_fast_step_is_the_readable_step_with_every_regularizer(rng):
+    images, labels = problem(rng)
+    penalty = Penalty(l1={"W1": 0.01, "W2": 0.02}, nuclear={"W1": 0.03}, joint=0.001)
+    params = fcnn.init(NUMPY, seed=2, widths=(12, 5, 6, 4), dtype="float64")
+    readable = Step(fcnn, params, {}, sgd(0.1), images, labels, penalty)
+    fast = FusedStep(params, {}, sgd(0.1), images, labels, penalty)
+    for t in range(1, 6):
+        index = rng.permutation(50)[:16]
+        assert_allclose(fast(index, t), readable(index, t), rtol=1e-12)
+    for name, p in fast.params.items():
+        assert_allclose(p, readable.params[name], rtol=1e-10, atol=1e-12)
+        assert (p != params[name]).any()
 
 
 @given(seeds, sizes, st.sampled_from(["float64", "float32"]))

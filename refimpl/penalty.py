@@ -1,0 +1,59 @@
+r"""The regularized loss, Eq. (8): which regularizer acts on which layer, and how strongly."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .backend import Array, Params
+from .errors import UsageError
+from .regularizers import joint, l1, nuclear
+
+
+@dataclass(frozen=True)
+class Penalty:
+    r"""$\sum_i \lambda_{1,i} \|W^i\|_1 + \sum_i \lambda_{*,i} \|W^i\|_* + \lambda_{joint} \|W^m \cdots W^1\|_1$.
+
+    `l1` and `nuclear` map a layer's name to its lambda: `{"W1": 0.01}`. Added to the *mean* cross-entropy, as Eq.
+    (8) is written (specs A12); biases are not regularized. Raises `UsageError` for a lambda that is negative or
+    not finite.
+    """
+
+    l1: Mapping[str, float] = field(default_factory=dict)
+    nuclear: Mapping[str, float] = field(default_factory=dict)
+    joint: float = 0.0
+
+    def __post_init__(self) -> None:
+        for lam in (*self.l1.values(), *self.nuclear.values(), self.joint):
+            if not (math.isfinite(lam) and lam >= 0):
+                raise UsageError(f"a regularizer's lambda must be finite and at least 0, got {lam}")
+
+    def terms(self, params: Params) -> dict[str, Array]:
+        """The value of each regularizer in use, lambda included, left on the device."""
+        terms: dict[str, Array] = {}
+        for name, norm, lambdas in (("l1", l1, self.l1), ("nuclear", nuclear, self.nuclear)):
+            if lambdas:
+                terms[name] = sum(lam * norm(params[layer])[0] for layer, lam in lambdas.items())
+        if self.joint:
+            terms["joint"] = self.joint * joint(_weights(params))[0]
+        return terms
+
+    def gradients(self, params: Params) -> list[tuple[str, Array]]:
+        """The gradient of each term by the weights it acts on; a name may occur more than once."""
+        found = [
+            (layer, lam * norm(params[layer])[1])
+            for norm, lambdas in ((l1, self.l1), (nuclear, self.nuclear))
+            for layer, lam in lambdas.items()
+        ]
+        if self.joint:
+            names = [name for name in params if name.startswith("W")]
+            shares: list[Any] = joint(_weights(params))[1]
+            found += [(name, self.joint * share) for name, share in zip(names, shares, strict=True)]
+        return found
+
+
+def _weights(params: Params) -> list[Array]:
+    return [W for name, W in params.items() if name.startswith("W")]
+
+
+NO_PENALTY = Penalty()
