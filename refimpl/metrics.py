@@ -7,10 +7,10 @@ from .backend import Array, namespace
 
 
 def effective_sparsity(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack"]:
-    r"""$s(W) = \|W\|_1 / \|W\|_F$ over the entries, Eq. (2): between 1 and $\sqrt{mn}$; nan for the zero matrix
-    and for one that is not finite.
+    r"""$s(W) = \|W\|_1 / \|W\|_F$ over the entries, Eq. (2).
 
-    Small means sparse: a matrix with k entries of equal size has $s = \sqrt k$.
+    Between 1 and $\sqrt{mn}$; small means sparse: $\sqrt k$ for k entries of equal size; nan for the zero matrix
+    and for one that is not finite.
     """
     xp = namespace(W)
     W = _unit_scale(W)

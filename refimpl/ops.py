@@ -34,6 +34,6 @@ def tanh(x: Float[Array, "..."]) -> tuple[Float[Array, "..."], Pullback]:
 
 
 def scale(images: Integer[Array, "batch height width"], dtype: Any) -> Float[Array, "batch n"]:
-    """Grey levels 0..255 as rows of pixels in [0, 1], the unit in which eps is given (specs A23)."""
+    """Grey levels 0..255 as rows of pixels in [0, 1], the unit in which eps is given."""
     xp = namespace(images)
     return xp.reshape(xp.astype(images, dtype), (images.shape[0], -1)) / 255

@@ -38,11 +38,11 @@ def sgd(learning_rate: float = 0.001, momentum: float = 0.0) -> Optimizer:
 
 
 def adam(learning_rate: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
-    r"""Adam (Kingma and Ba 2015, Algorithm 1): $\theta \leftarrow \theta - \alpha\,\hat m / (\sqrt{\hat v} +
-    \varepsilon)$,
+    r"""Adam (Kingma and Ba 2015, Algorithm 1).
 
-    with $m \leftarrow \beta_1 m + (1 - \beta_1) g$, $v \leftarrow \beta_2 v + (1 - \beta_2) g^2$,
-    $\hat m = m / (1 - \beta_1^t)$, $\hat v = v / (1 - \beta_2^t)$.
+    $\theta \leftarrow \theta - \alpha\,\hat m / (\sqrt{\hat v} + \varepsilon)$ with $m \leftarrow \beta_1 m + (1 -
+    \beta_1) g$, $v \leftarrow \beta_2 v + (1 - \beta_2) g^2$, $\hat m = m / (1 - \beta_1^t)$, $\hat v = v / (1 -
+    \beta_2^t)$.
     """
     _check(learning_rate, beta1, beta2)
 

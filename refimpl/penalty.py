@@ -15,7 +15,7 @@ class Penalty:
     r"""$\sum_i \lambda_{1,i} \|W^i\|_1 + \sum_i \lambda_{*,i} \|W^i\|_* + \lambda_{joint} \|W^m \cdots W^1\|_1$.
 
     `l1` and `nuclear` map a layer's name to its lambda: `{"W1": 0.01}`. Added to the *mean* cross-entropy, as Eq.
-    (8) is written (specs A12); biases are not regularized. Raises `UsageError` for a lambda that is negative or
+    (8) is written; biases are not regularized. Raises `UsageError` for a lambda that is negative or
     not finite.
     """
 

@@ -18,8 +18,7 @@ def to_json(value: Any) -> str:
 
 
 def write_outcome(folder: Path, name: str, outcome: Outcome, images: bool) -> None:
-    """`name.json`, the summary; `name.safetensors`, per example, with the adversarial images as they are where
-    asked for.
+    """`name.json`, the summary; `name.safetensors`, what belongs to each example, with its adversarial image if asked.
 
     Tensors: `index` into the test set, `label`, `adversarial_label`, `distance` in the attack's norm,
     `zero_gradient`, and `x_adv`, pixels in [0, 1] of the dtype that was attacked: nothing is rounded to grey

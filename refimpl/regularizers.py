@@ -26,7 +26,7 @@ def nuclear(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"]]:
 
     With $W = U S V^\top$, $dW = U\,dS\,V^\top + \dots$ and the derivative of each distinct $s_i$ is $u_i
     v_i^\top$. At a zero singular value any $u_i a v_i^\top$ with $|a| \le 1$ will do; least is a = 0, so r is the
-    rank (specs A33). `nuclear_by_svd` is the definition. In single precision this goes through the Gram matrix,
+    rank. `nuclear_by_svd` is the definition. In single precision this goes through the Gram matrix,
     five times as fast.
     """
     if W.dtype == namespace(W).float32:
@@ -65,9 +65,9 @@ def _nuclear_by_gram(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"
 def joint(Ws: Sequence[Float[Array, "..."]]) -> tuple[Scalar, list[Float[Array, "..."]]]:
     r"""$\|P\|_1$ of the product $P = W^m \cdots W^1$ of a stack of dense layers, Eq. (7).
 
-    The paper writes $W^1 \cdots W^m$, which does not chain with its own shapes (specs A7). By the product rule
+    The paper writes $W^1 \cdots W^m$, which does not chain with its own shapes. By the product rule
     $dW^i = (W^m \cdots W^{i+1})^\top\,\mathrm{sign}(P)\,(W^{i-1} \cdots W^1)^\top$. Raises `UsageError` for layers
-    that do not chain, such as reshaped convolutions (specs A8).
+    that do not chain, such as reshaped convolutions.
     """
     for i, (first, second) in enumerate(pairwise(Ws), start=1):
         if second.shape[1] != first.shape[0]:

@@ -35,7 +35,7 @@ def test_toml_brings_it_back(given_settings):
 
 
 def test_the_defaults_are_the_papers():
-    """Section 5: SGD, learning rate 0.001, batches of 128; and 240 epochs of MNIST, the reading of specs 7.3."""
+    """Section 5: SGD, learning rate 0.001, batches of 128; and 240 epochs of MNIST, a reading."""
     config = Config()
     assert (config.optimizer, config.learning_rate, config.momentum, config.batch_size) == ("sgd", 0.001, 0.0, 128)
     assert config.widths == (784, 20, 20, 20, 20, 20, 10)

@@ -1,4 +1,4 @@
-"""The fooling ratio: its denominator, its attacks, its refusals (specs A13)."""
+"""The fooling ratio: its denominator, its attacks, its refusals."""
 
 import math
 

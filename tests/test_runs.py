@@ -196,7 +196,7 @@ def test_a_killed_process_loses_nothing(tmp_path, moment):
 
 
 def test_real_mnist_is_on_the_way_to_the_papers_accuracy(real_data, tmp_path):
-    """Plain SGD, 0.001, batch 128, the first 12 of the 240 epochs after which Table 1's .9508 is met (specs 7.3)."""
+    """Plain SGD, 0.001, batch 128, the first 12 of the 240 epochs after which Table 1's .9508 is met."""
     data = load("mnist", data_dir=real_data)
     run = Run.create(tmp_path / "mnist", Config(dataset="mnist", epochs=12), data)
     fit(run, data, backend("numpy"), lambda record: None)

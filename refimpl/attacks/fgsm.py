@@ -15,7 +15,7 @@ def fgsm(
 
     Of all $\|\eta\|_\infty \le \epsilon$ this $\eta$ raises the linearised loss most, by
     $\epsilon \|\nabla_x L\|_1$. `gradient` maps x to $\nabla_x L$, `eps` is in units of pixels in [0, 1], and
-    `clip=(0.0, 1.0)` keeps pixels pixels; the default does not, as the paper does not say so (specs A1).
+    `clip=(0.0, 1.0)` keeps pixels pixels; the default does not, as the paper does not say so: a reading.
     $\mathrm{sign}(0) = 0$. Raises `UsageError` for a negative or non-finite `eps`.
     """
     check_budget(eps)
