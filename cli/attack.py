@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from refimpl.evaluate import ATTACKS, Attack, Outcome, fooling
+from refimpl.adversary import ATTACKS, Attack
+from refimpl.evaluate import Outcome, fooling
 from refimpl.records import write_outcome
 from refimpl.runs import Run
 

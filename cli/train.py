@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from refimpl.adversary import ATTACKS, Attack
 from refimpl.backend import backend as make_backend
 from refimpl.config import Config
 from refimpl.data import load
 from refimpl.errors import UsageError
-from refimpl.evaluate import ATTACKS, Attack
 from refimpl.networks import NETWORKS
 from refimpl.runs import Run, fit
 from refimpl.train import Record

@@ -13,6 +13,7 @@ Read the source in this order; each file fits on a screen or two.
     regularizers  l1, nuclear norm, joint product; proximal steps
     optim step  one training step; `workspace` is the same step, fast
     train       the loop
+    adversary   an attack with its budget
     evaluate    the fooling ratio
     runs        a run is a folder
 
@@ -20,10 +21,11 @@ The mathematics knows nothing of files, the files nothing of the command line.
 """
 
 from . import attacks, fcnn, regularizers
+from .adversary import Attack
 from .backend import backend, namespace
 from .data import load
 from .errors import BackendError, DataError, NumericalError, RefimplError, UsageError
-from .evaluate import Attack, fooling
+from .evaluate import fooling
 from .information import label_information, mutual_information
 from .loss import cross_entropy, margins
 from .metrics import accuracy, effective_rank, effective_sparsity, interval

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from refimpl.evaluate import ATTACKS
+from refimpl.adversary import ATTACKS
 from refimpl.runs import Run
 
 QUICK = ("--dataset", "strokes", "--epochs", "2")
