@@ -9,9 +9,10 @@ import click
 
 from refimpl.adversary import ATTACKS, Attack
 from refimpl.backend import backend as make_backend
+from refimpl.checkpoint import Checkpoint
 from refimpl.config import Config
 from refimpl.data import load
-from refimpl.errors import UsageError
+from refimpl.errors import DataError, UsageError
 from refimpl.networks import NETWORKS
 from refimpl.runs import Run, fit
 from refimpl.train import Record
@@ -53,6 +54,15 @@ SETTINGS = tuple(field.name for field in fields(Config))
 @click.option(
     "--joint", type=float, show_default="0.0", help="lambda of the l1 norm of the product of all layers, Eq. (7)."
 )
+@click.option(
+    "--adversarial",
+    type=click.Choice(["none", "fgsm", "pgd"]),
+    show_default="none",
+    help="Attack every batch before the step (Madry et al. 2018).",
+)
+@click.option("--eps", type=float, show_default="0.05", help="Budget of --adversarial, in units of pixels in [0, 1].")
+@click.option("--clip/--no-clip", default=None, show_default="no-clip", help="Keep pixels of --adversarial in [0, 1].")
+@click.option("--from", "source", type=options.FOLDER, help="Start from the weights of this run: fine-tuning.")
 @click.option("--checkpoint-every", type=click.IntRange(min=1), show_default="10", help="Epochs between checkpoints.")
 @options.threads()
 @click.option(
@@ -80,6 +90,7 @@ def train(
     data_dir: Path | None,
     config: Path | None,
     out: Path | None,
+    source: Path | None,
     resume: Path | None,
     then_report: bool,
     as_json: bool,
@@ -90,11 +101,14 @@ def train(
     Ctrl-C leaves a run that --resume continues to the same bits as if it had never stopped.
     """
     given = {name: value for name, value in settings.items() if value is not None}
-    run = _resumed(resume, given, out or config) if resume else _created(given, config, out, data_dir)
+    other = out or config or source
+    run = _resumed(resume, given, other) if resume else _created(given, config, out, source, data_dir)
     settled = run.config
     data = load(settled.dataset, data_dir=data_dir)
     epochs = settled.epochs_for(len(data.train.labels))
-    note(f"{run.folder}: {settled.arch} on {data.name} ({data.source}), {epochs} epochs, seed {settled.seed}")
+    note(
+        f"{run.folder}: {settled.arch} on {data.name} ({data.source}), {settled.method} training, {epochs} epochs, seed {settled.seed}"
+    )
 
     with blas_threads(settled.threads), sigterm_interrupts():
         with Bar("training", epochs, "epochs") as bar:
@@ -114,16 +128,36 @@ def train(
     note(f"the run is in {run.folder}; `refimpl attack {run.folder} --attack pgd --eps 0.01,0.05,0.1` attacks it again")
 
 
-def _created(given: dict[str, Any], file: Path | None, out: Path | None, data_dir: Path | None) -> Run:
+def _created(
+    given: dict[str, Any], file: Path | None, out: Path | None, source: Path | None, data_dir: Path | None
+) -> Run:
     """A new run. What is given as an option wins over the file, the file over the defaults."""
     config = Config.from_toml(_read(file), str(file)) if file else Config()
+    if config.start and not source:
+        raise UsageError(f"{file} is of a run that started from {config.start}: name it again with --from")
+    config, start = _fine_tuning(config, source) if source else (config, None)
     config = replace(config, **given)
     backend = make_backend(config.backend)
     data = find_data(config.dataset, config.arch, data_dir)
     epochs = config.epochs_for(len(data.train.labels))
     config = replace(config, dataset=data.name, backend=backend.name, epochs=epochs)
     with blas_threads(config.threads):  # which the manifest records
-        return Run.create(out or _free(Path("runs"), f"{config.arch}-{data.name}-seed{config.seed}"), config, data)
+        return Run.create(out or _free(Path("runs"), _name(config)), config, data, start)
+
+
+def _fine_tuning(config: Config, source: Path) -> tuple[Config, Checkpoint]:
+    """The configuration with the net and the data of the run it starts from, and that run's latest weights."""
+    run = Run.open(source)
+    start = run.latest(warn)
+    if start is None:
+        raise DataError(f"{source} has no checkpoint to start from")
+    inherited = {name: getattr(run.config, name) for name in ("arch", "dataset", "dtype", "widths")}
+    return replace(config, **inherited, start=str(source)), start
+
+
+def _name(config: Config) -> str:
+    method = "" if config.method == "natural" else f"-{config.method}"
+    return f"{config.arch}-{config.dataset}{method}-seed{config.seed}"
 
 
 def _resumed(folder: Path, given: dict[str, Any], other: Path | None) -> Run:

@@ -11,7 +11,7 @@ Read the source in this order; each file fits on a screen or two.
     metrics     effective sparsity, effective rank
     information mutual information between layers, inputs and labels
     regularizers  l1, nuclear norm, joint product; proximal steps
-    optim step  one training step; `workspace` is the same step, fast
+    optim step  one training step; `workspace` and `fused_step` are the same, fast
     train       the loop
     adversary   an attack with its budget
     evaluate    the fooling ratio

@@ -13,6 +13,7 @@ from .backend import Array, Params
 from .errors import UsageError
 from .objectives import Network, least_margin, loss_gradient, margin_gradients
 from .projections import Box
+from .seeds import stream
 
 STEPS = {"fgsm": 1, "pgd": 20, "gnm": 5}
 ATTACKS = tuple(STEPS)
@@ -63,6 +64,10 @@ class Attack:
             if value != usual[key] and key != "clip"
         ]
         return f"{self.name}-eps{self.eps!r}" + "".join(unusual) + ("-clip" if self.clip else "")
+
+    def starts(self, *index: int) -> list[np.random.Generator]:
+        """A generator for each restart; `index` picks an independent set of them, a training step's say."""
+        return [stream(self.seed, "attack", restart, *index) for restart in range(self.restarts)]
 
     def perturb(
         self, network: Network, params: Params, x: Array, y: Array, starts: Sequence[np.random.Generator]

@@ -8,6 +8,8 @@ from typing import Any
 
 import tomli_w
 
+from .adversary import Attack
+from .attacks.checks import check_budget
 from .errors import UsageError
 from .fcnn import WIDTHS
 from .networks import NETWORKS
@@ -21,6 +23,8 @@ STEPS = 112_560
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """The defaults are the paper's (Section 5); `epochs` None means as many as make `STEPS` steps.
+
+    `start` names the run whose weights were the first weights, where training is a fine-tuning.
 
     Raises `UsageError`, naming the setting, for a value that cannot be used.
     """
@@ -39,6 +43,10 @@ class Config:
     l1: dict[str, float] = field(default_factory=dict)
     nuclear: dict[str, float] = field(default_factory=dict)
     joint: float = 0.0
+    adversarial: str = "none"
+    eps: float = 0.05
+    clip: bool = False
+    start: str = ""
     checkpoint_every: int = 10
     threads: int = 1
 
@@ -59,8 +67,10 @@ class Config:
             raise UsageError(f"widths must go from {WIDTHS[0]} pixels to {WIDTHS[-1]} classes, got {list(self.widths)}")
         for layer in (*self.l1, *self.nuclear):
             _one_of("a regularized layer", layer, tuple(f"W{i}" for i in range(1, len(self.widths))))
+        _one_of("adversarial", self.adversarial, ("none", "fgsm", "pgd"))
         self.make_optimizer()
         self.make_penalty()
+        check_budget(self.eps)
 
     def make_optimizer(self) -> Optimizer:
         if self.optimizer == "adam":
@@ -69,6 +79,23 @@ class Config:
 
     def make_penalty(self) -> Penalty:
         return Penalty(self.l1, self.nuclear, self.joint)
+
+    def make_adversary(self) -> Attack | None:
+        """The attack every training batch is put to, with the paper's steps; without a random start, a reading."""
+        if self.adversarial == "none":
+            return None
+        return Attack(name=self.adversarial, eps=self.eps, clip=(0.0, 1.0) if self.clip else None, seed=self.seed)
+
+    @property
+    def method(self) -> str:
+        """The method in a word or two: natural, pgd, l1-nuclear, ..."""
+        parts = {
+            self.adversarial: self.adversarial != "none",
+            "l1": self.l1,
+            "nuclear": self.nuclear,
+            "joint": self.joint,
+        }
+        return "-".join(name for name, used in parts.items() if used) or "natural"
 
     def epochs_for(self, n_train: int) -> int:
         return self.epochs or math.ceil(STEPS / math.ceil(n_train / self.batch_size))
@@ -103,7 +130,7 @@ def _typed(name: str, value: Any, where: str) -> Any:
         raise UsageError(f"{where}: {name} must be a table of layers and their lambdas, such as W1 = 0.01")
     if _TYPES[name] is float and type(value) is int:
         return float(value)
-    if name == "widths" or not isinstance(value, _TYPES[name]) or isinstance(value, bool):
+    if name == "widths" or not isinstance(value, _TYPES[name]) or (type(value) is bool) != (_TYPES[name] is bool):
         raise UsageError(f"{where}: {name} cannot be {value!r}")
     return value
 

@@ -15,7 +15,6 @@ from .errors import NumericalError
 from .metrics import interval
 from .objectives import Network, loss_gradient
 from .ops import scale
-from .seeds import stream
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def fooling(
     Raises `NumericalError` where a gradient or a result is not finite, or a result is outside its budget.
     """
     found: list[list[tuple[np.ndarray, ...]]] = [[] for _ in attacks]
-    starts = [[stream(attack.seed, "attack", r) for r in range(attack.restarts)] for attack in attacks]
+    starts = [attack.starts() for attack in attacks]
     for batch in _correct(network, params, images, labels, backend, dtype, chunk):
         x = to_host(batch.x)
         for attack, start, rows in zip(attacks, starts, found, strict=True):

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from . import checkpoint as checkpoints
 from .atomic import append_line, write_text
 from .backend import Backend
+from .backend import backend as make_backend
 from .checkpoint import Checkpoint
 from .config import Config
 from .data import Dataset
@@ -37,8 +38,15 @@ class Run:
         self.folder = folder
 
     @classmethod
-    def create(cls, folder: Path, config: Config, data: Dataset) -> "Run":
-        """A new folder with its configuration and manifest. `UsageError` where there is one already."""
+    def create(cls, folder: Path, config: Config, data: Dataset, start: Checkpoint | None = None) -> "Run":
+        """A new folder with its configuration and manifest, and the weights to `start` from where they are given.
+
+        Raises `UsageError` where there is a folder already, `DataError` for weights that are not the configuration's.
+        """
+        if start:
+            start = checkpoints.check_shapes(
+                start._replace(state={}), _untrained(config)._replace(state={}), config.start
+            )
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
@@ -55,6 +63,9 @@ class Run:
                 **environment(config.backend),
             }
         )
+        if start:
+            state = config.make_optimizer().init(start.params)
+            checkpoints.write(run.checkpoint_path(0), Checkpoint(0, start.params, state))
         write_text(folder / "config.toml", config.to_toml())
         return run
 
@@ -113,12 +124,8 @@ class Run:
 
     def load(self, backend: Backend, warn: Callable[[str], None] = lambda message: None) -> Checkpoint:
         """The latest checkpoint, checked against the configuration, on `backend`; without one, the untrained net."""
-        config = self.config
-        params = init(backend, config.seed, config.widths, config.dtype)
-        untrained = Checkpoint(0, params, config.make_optimizer().init(params))
-        saved = self.latest(warn)
-        if saved is None:
-            return untrained
+        untrained = _untrained(self.config)
+        saved = self.latest(warn) or untrained
         saved = checkpoints.check_shapes(saved, untrained, str(self.folder))
         params, state = ({k: backend.asarray(x) for k, x in part.items()} for part in (saved.params, saved.state))
         return Checkpoint(saved.epoch, params, state)
@@ -184,6 +191,7 @@ def _fit(
         arrays.train_images,
         arrays.train_labels,
         config.make_penalty(),
+        config.make_adversary(),
     )
     records = train(
         network, step, arrays, epochs=epochs, batch_size=config.batch_size, seed=config.seed, start=last.epoch
@@ -205,6 +213,12 @@ def _fit(
         seconds = manifest["seconds"] + time.monotonic() - began
         run.write_manifest(manifest | {"status": status, "ended": now(), "seconds": round(seconds, 3)})
     return last
+
+
+def _untrained(config: Config) -> Checkpoint:
+    """The initial weights and optimizer state, on the host."""
+    params = init(make_backend("numpy"), config.seed, config.widths, config.dtype)
+    return Checkpoint(0, params, config.make_optimizer().init(params))
 
 
 def _forget_after(run: Run, epoch: int) -> None:

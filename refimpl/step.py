@@ -1,7 +1,8 @@
-"""One training step, the readable definition; `refimpl.workspace` has a faster one for NumPy, held equal by a test."""
+"""One training step, the readable definition; `fused_step` has a faster one for NumPy, held equal by a test."""
 
 from jaxtyping import Float, Int, UInt8
 
+from .adversary import Attack
 from .backend import Array, Params, namespace
 from .loss import cross_entropy
 from .objectives import Network
@@ -26,19 +27,24 @@ class Step:
         images: UInt8[Array, "examples height width"],
         labels: Int[Array, "examples"],
         penalty: Penalty = NO_PENALTY,
+        adversary: Attack | None = None,
     ) -> None:
         self.network, self.params, self.state, self.optimizer = network, params, state, optimizer
-        self.images, self.labels, self.penalty = images, labels, penalty
+        self.images, self.labels = images, labels
+        self.penalty, self.adversary = penalty, adversary
         self.dtype = next(iter(params.values())).dtype
 
     def __call__(self, index: Int[Array, "batch"], t: int) -> Float[Array, ""]:
         """Descend on the mean cross-entropy of examples `index` and the penalty; t counts steps from 1.
 
-        Returns the cross-entropy before the step.
+        With an adversary the examples are first attacked, all of them, with their true labels (Madry et al. 2018).
+        Returns the cross-entropy before the step, of what was trained on.
         """
         xp = namespace(self.images)
         x = scale(xp.take(self.images, index, axis=0), self.dtype)
         y = xp.take(self.labels, index, axis=0)
+        if self.adversary:
+            x = self.adversary.perturb(self.network, self.params, x, y, self.adversary.starts(t))
         logits, tape = self.network.forward(self.params, x)
         loss, pull = cross_entropy(logits, y)
         grads = gradients(tape, pull.x(1.0))

@@ -8,9 +8,11 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from . import fcnn
+from .adversary import Attack
 from .backend import Array, Backend, Params, like, namespace, to_host
 from .data import Dataset
 from .errors import NumericalError
+from .fused_step import FusedStep
 from .loss import cross_entropy
 from .metrics import effective_rank, effective_sparsity, n_correct
 from .objectives import Network
@@ -19,7 +21,6 @@ from .optim import Optimizer, State
 from .penalty import NO_PENALTY, Penalty
 from .seeds import stream
 from .step import Step
-from .workspace import FusedStep
 
 DIVERGED = 1000.0
 """Nats. A mean loss above it gives the true class a probability below e^-1000: the run is lost."""
@@ -73,11 +74,12 @@ def make_step(
     images: Array,
     labels: Array,
     penalty: Penalty = NO_PENALTY,
+    adversary: Attack | None = None,
 ) -> Step | FusedStep:
     """The fast step where there is one, else the readable one."""
     if network is fcnn and isinstance(images, np.ndarray):
-        return FusedStep(params, state, optimizer, images, labels, penalty)
-    return Step(network, params, state, optimizer, images, labels, penalty)
+        return FusedStep(params, state, optimizer, images, labels, penalty, adversary)
+    return Step(network, params, state, optimizer, images, labels, penalty, adversary)
 
 
 def train(

@@ -20,7 +20,7 @@ FLOORS = (
     "networks workspace",
     "objectives",
     "adversary",
-    "step config",
+    "step fused_step config",
     "evaluate train manifest checkpoint layers",
     "records runs",
     "bench",

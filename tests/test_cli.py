@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from refimpl.adversary import ATTACKS
+from refimpl.checkpoint import read
 from refimpl.runs import Run
 
 QUICK = ("--dataset", "strokes", "--epochs", "2")
@@ -103,16 +105,51 @@ def test_options_win_over_the_file_and_the_file_over_the_defaults(refimpl):
         ("--l1", "1=0.01,2=0.02", {"W1": 0.01, "W2": 0.02}),
         ("--nuclear", "1=0.03", {"W1": 0.03}),
         ("--joint", "0.001", 0.001),
+        ("--adversarial", "fgsm", "fgsm"),
+        ("--eps", "0.1", 0.1),
+        ("--clip", None, True),
         ("--backend", "auto", None),
     ],
 )
 def test_every_option_reaches_the_config(refimpl, option, value, setting):
-    refimpl("train", *QUICK, option, value, "--out", "run", "--no-report")
+    given = (option,) if value is None else (option, value)
+    refimpl("train", *QUICK, *given, "--out", "run", "--no-report")
     config = Run.open(Path("run")).config
     if setting is None:
         assert config.backend in ("numpy", "cupy")
     else:
         assert getattr(config, option[2:].replace("-", "_")) == setting
+
+
+def test_fine_tuning_starts_from_a_runs_weights_and_takes_its_net_and_data(refimpl):
+    refimpl("train", *QUICK, "--widths", "784,12,10", "--dtype", "float64", "--out", "natural", "--no-report")
+    refimpl("train", "--from", "natural", "--adversarial", "fgsm", "--eps", "0.1", "--epochs", "2", "--no-report")
+    tuned = Run.open(Path("runs/fcnn-strokes-fgsm-seed0"))
+    assert (tuned.config.widths, tuned.config.dtype, tuned.config.start) == ((784, 12, 10), "float64", "natural")
+    start, natural = read(tuned.checkpoint_path(0)), Run.open(Path("natural")).latest()
+    for name, p in natural.params.items():
+        assert (start.params[name] == p).all()
+    assert tuned.history[0]["loss"] > Run.open(Path("natural")).history[-1]["loss"]
+
+
+def test_a_fine_tuning_needs_its_source_only_once(refimpl, run):
+    refimpl("train", "--from", run, "--adversarial", "pgd", "--epochs", "1", "--out", "tuned", "--no-report")
+    refimpl("train", "--from", run, "--adversarial", "pgd", "--epochs", "2", "--out", "straight", "--no-report")
+    shutil.rmtree(run)
+    refimpl("train", "--resume", "tuned", "--epochs", "2", "--no-report")
+    assert Path("tuned/history.jsonl").read_bytes() == Path("straight/history.jsonl").read_bytes()
+    assert "--from" in refimpl("train", "--config", "tuned/config.toml", code=2).stderr
+
+
+def test_adversarial_training_lowers_the_fooling_ratio(refimpl):
+    common = ("train", "--dataset", "strokes", "--optimizer", "adam", "--no-report")
+    refimpl(*common, "--epochs", "5", "--out", "natural")
+    refimpl(*common[:1], *common[3:], "--from", "natural", "--epochs", "3", "--adversarial", "pgd", "--out", "tuned")
+    ratios = [
+        last_object(refimpl("attack", run, "--no-save-images", "--json"))["attacks"][0]["fooling_ratio"]
+        for run in ("natural", "tuned")
+    ]
+    assert ratios[1] < 0.7 * ratios[0]
 
 
 def test_resume_goes_on_for_longer(refimpl, run):
@@ -228,6 +265,8 @@ def test_bench_says_who_is_absent_and_times_the_readable_step(refimpl, monkeypat
         (("train", *QUICK, "--l1", "1=-0.1"), 2, "lambda must be finite and at least 0"),
         (("train", *QUICK, "--nuclear", "first"), 2, "is not a list like 1=0.01"),
         (("train", *QUICK, "--joint", "nan"), 2, "lambda must be finite"),
+        (("train", *QUICK, "--eps", "-0.1"), 2, "eps must be finite and at least 0"),
+        (("train", *QUICK, "--from", "nowhere"), 3, "is not a run"),
         (("train", *QUICK, "--out", "/dev/null/run"), 3, "the system refused"),
         (("train", "--resume", "nowhere"), 3, "is not a run"),
         (("attack", "nowhere"), 3, "is not a run"),

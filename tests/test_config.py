@@ -24,6 +24,10 @@ settings = st.fixed_dictionaries(
         "l1": st.dictionaries(st.just("W1"), st.floats(0, 1)),
         "nuclear": st.dictionaries(st.just("W1"), st.floats(0, 1)),
         "joint": st.floats(0, 1),
+        "adversarial": st.sampled_from(["none", "fgsm", "pgd"]),
+        "eps": st.floats(0, 1),
+        "clip": st.booleans(),
+        "start": st.sampled_from(["", "runs/natural"]),
     },
 )
 
@@ -45,6 +49,13 @@ def test_the_defaults_are_the_papers():
 def test_a_smaller_set_is_trained_for_as_many_steps():
     steps = [Config().epochs_for(n) * math.ceil(n / 128) for n in (60_000, 12_000, 1_000)]
     assert max(steps) / min(steps) < 1.01
+
+
+def test_a_method_has_the_name_of_what_it_does():
+    assert Config().method == "natural"
+    assert Config(adversarial="pgd").method == "pgd"
+    assert Config(l1={"W1": 0.01}, nuclear={"W1": 0.03}).method == "l1-nuclear"
+    assert Config(joint=0.001).method == "joint"
 
 
 @pytest.mark.parametrize(
@@ -70,6 +81,9 @@ def test_a_smaller_set_is_trained_for_as_many_steps():
         ("[l1]\nW9 = 0.1", "a regularized layer must be one of W1, W2"),
         ("[nuclear]\nW1 = -0.1", "lambda must be finite and at least 0"),
         ("joint = nan", "lambda must be finite"),
+        ("adversarial = 'gnm'", "adversarial must be one of none, fgsm, pgd"),
+        ("eps = -0.1", "eps must be finite and at least 0"),
+        ("clip = 1", "clip cannot be 1"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(text, message):

@@ -7,13 +7,13 @@ import pytest
 from backends import FAKE, NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
 
-from refimpl import NumericalError, UsageError, adam, effective_rank, effective_sparsity, fcnn, sgd
+from refimpl import Attack, NumericalError, UsageError, adam, effective_rank, effective_sparsity, fcnn, sgd
 from refimpl.data import Dataset, Split
+from refimpl.fused_step import FusedStep
 from refimpl.objectives import loss_gradient
 from refimpl.penalty import Penalty
 from refimpl.step import Step
 from refimpl.train import examples, make_step, score, train
-from refimpl.workspace import FusedStep
 
 
 @pytest.fixture
@@ -169,6 +169,17 @@ def test_numpy_takes_the_fast_step_and_others_the_readable_one(small):
     for backend, kind in ((NUMPY, FusedStep), (FAKE, Step)):
         arrays = examples(small, backend)
         assert type(make_step(fcnn, fcnn.init(backend), {}, sgd(), arrays.train_images, arrays.train_labels)) is kind
+
+
+def test_a_step_under_attack_and_regularized_makes_no_sync(small):
+    arrays, params = examples(small, FAKE), fcnn.init(FAKE)
+    penalty = Penalty(l1={"W1": 0.01}, nuclear={"W1": 0.02}, joint=0.1)
+    adversary = Attack(name="pgd", steps=2, clip=(0.0, 1.0))
+    step = make_step(fcnn, params, {}, sgd(), arrays.train_images, arrays.train_labels, penalty, adversary)
+    index = FAKE.asarray(np.arange(64))
+    fakecupy.SYNCS.clear()
+    step(index, 1)
+    assert fakecupy.SYNCS == []
 
 
 def test_a_step_makes_no_sync(small):

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import seeds, sizes
 
-from refimpl import UsageError, adam, fcnn, sgd
+from refimpl import Attack, UsageError, adam, fcnn, sgd
+from refimpl.fused_step import FusedStep, flatten, unflatten
 from refimpl.objectives import loss_gradient, taped_loss_gradient
 from refimpl.penalty import Penalty
 from refimpl.step import Step
-from refimpl.workspace import FusedStep, flatten, unflatten
 
 TOLERANCE = {"float64": 1e-12, "float32": 2e-5}
 OPTIMIZERS = [sgd(0.1), sgd(0.05, 0.9), adam(0.01)]
@@ -52,6 +52,27 @@ def test_the_fast_step_is_the_readable_step_with_every_regularizer(rng):
     for name, p in fast.params.items():
         assert_allclose(p, readable.params[name], rtol=1e-10, atol=1e-12)
         assert (p != params[name]).any()
+
+
+@pytest.mark.parametrize(
+    "adversary",
+    [Attack(name="fgsm"), Attack(name="pgd", eps=0.1, clip=(0.0, 1.0)), Attack(name="pgd", random_start=True, steps=2)],
+    ids=str,
+)
+def test_the_fast_step_is_the_readable_step_under_attack(rng, adversary):
+    images, labels = problem(rng)
+    params = fcnn.init(NUMPY, seed=2, widths=(12, 5, 6, 4), dtype="float64")
+    readable = Step(fcnn, params, {}, sgd(0.1), images, labels, adversary=adversary)
+    fast = FusedStep(params, {}, sgd(0.1), images, labels, adversary=adversary)
+    natural = FusedStep(params, {}, sgd(0.1), images, labels)
+    for t in range(1, 6):
+        index = rng.permutation(50)[:16]
+        loss = fast(index, t)
+        assert_allclose(loss, readable(index, t), rtol=1e-12)
+        if t == 1:
+            assert loss > natural(index, t)
+    for name, p in fast.params.items():
+        assert_allclose(p, readable.params[name], rtol=1e-10, atol=1e-12)
 
 
 @given(seeds, sizes, st.sampled_from(["float64", "float32"]))
