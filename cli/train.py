@@ -106,9 +106,8 @@ def train(
     settled = run.config
     data = load(settled.dataset, data_dir=data_dir)
     epochs = settled.epochs_for(len(data.train.labels))
-    note(
-        f"{run.folder}: {settled.arch} on {data.name} ({data.source}), {settled.method} training, {epochs} epochs, seed {settled.seed}"
-    )
+    what = f"{settled.arch} on {data.name} ({data.source}), {settled.method} training"
+    note(f"{run.folder}: {what}, {epochs} epochs, seed {settled.seed}")
 
     with blas_threads(settled.threads), sigterm_interrupts():
         with Bar("training", epochs, "epochs") as bar:
