@@ -43,7 +43,7 @@ def read(path: Path) -> Checkpoint:
             raise DataError(f"{path} is larger than {MAX_BYTES} bytes; that is no checkpoint of refimpl")
         with safe_open(path, framework="numpy") as file:
             record = json.loads((file.metadata() or {}).get("refimpl", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {name: file.get_tensor(name) for name in file.offset_keys()}
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:

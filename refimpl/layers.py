@@ -11,17 +11,22 @@ from .objectives import Network
 from .ops import scale
 
 
+def measure_weights(params: Params) -> dict[str, tuple[Array, Array]]:
+    """Effective rank and effective sparsity of every weight matrix, by name, left on the device."""
+    weights = {name: W for name, W in params.items() if name.startswith("W")}
+    return {name: (effective_rank(W), effective_sparsity(W)) for name, W in weights.items()}
+
+
 def layers(params: Params) -> list[dict[str, Any]]:
-    """Effective rank and sparsity of every weight matrix, by name, with its shape. Waits for the device."""
+    """`measure_weights` as rows, with the shapes. Waits for the device."""
     return [
         {
             "name": name,
-            "shape": list(W.shape),
-            "effective_rank": float(effective_rank(W)),
-            "effective_sparsity": float(effective_sparsity(W)),
+            "shape": list(params[name].shape),
+            "effective_rank": float(rank),
+            "effective_sparsity": float(sparsity),
         }
-        for name, W in params.items()
-        if name.startswith("W")
+        for name, (rank, sparsity) in measure_weights(params).items()
     ]
 
 

@@ -13,8 +13,9 @@ from .backend import Array, Backend, Params, like, namespace, to_host
 from .data import Dataset
 from .errors import NumericalError
 from .fused_step import FusedStep
+from .layers import measure_weights
 from .loss import cross_entropy
-from .metrics import effective_rank, effective_sparsity, n_correct
+from .metrics import n_correct
 from .objectives import Network
 from .ops import scale
 from .optim import Optimizer, State
@@ -123,12 +124,6 @@ def train(
             params=params,
             state=step.state,
         )
-
-
-def measure_weights(params: Params) -> dict[str, tuple[Array, Array]]:
-    """Effective rank and effective sparsity of every weight matrix, left on the device."""
-    weights = {name: W for name, W in params.items() if name.startswith("W")}
-    return {name: (effective_rank(W), effective_sparsity(W)) for name, W in weights.items()}
 
 
 def score(

@@ -19,9 +19,9 @@ FLOORS = (
     "fcnn attacks data",
     "networks workspace",
     "objectives",
-    "adversary",
+    "adversary layers",
     "step fused_step config",
-    "evaluate train manifest checkpoint layers",
+    "evaluate train manifest checkpoint",
     "records runs",
     "bench",
 )

@@ -196,7 +196,10 @@ def test_pgd_stops_where_it_should_and_not_on_the_sphere():
 @given(affine_inputs())
 def test_no_budget_no_change(inputs):
     x = inputs[0].astype(np.float32)
-    of = lambda at: (np.zeros((len(x), 1), np.float32), (at + 1)[:, None, :])  # noqa: E731
+
+    def of(at):
+        return np.zeros((len(x), 1), np.float32), (at + 1)[:, None, :]
+
     assert_array_equal(fgsm(quadratic(x + 1), x, eps=0.0), x)
     assert_array_equal(pgd(quadratic(x + 1), x, eps=0.0, step_size=0.1, steps=3), x)
     assert_array_equal(gnm(of, x, eps=0.0), x)
