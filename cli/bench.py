@@ -1,5 +1,6 @@
 """refimpl bench"""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,30 @@ def attack(
 
 
 @bench.command()
+@_shared
+def nuclear(
+    arch: str,
+    against: tuple[str, ...],
+    repeats: int,
+    dataset: str,
+    data_dir: Path | None,
+    backend: str | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """The nuclear norm's gradient by itself, and what it adds to an epoch of training."""
+    pin(threads or 1)
+    from refimpl.bench import bench_nuclear
+
+    data = find_data(dataset, arch, data_dir)
+    with blas_threads(threads or 1):
+        rows = bench_nuclear(
+            data, make_backend(backend or "numpy"), against=against, threads=threads or 1, repeats=repeats
+        )
+    _show(rows, as_json)
+
+
+@bench.command()
 @click.option(
     "--examples", type=click.IntRange(min=2), default=10_000, show_default=True, help="The peer takes their square."
 )
@@ -120,27 +145,29 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         report({"benchmarks": rows})
         return
+    for absent in (r for r in rows if "absent" in r):
+        note(absent["absent"])
+    timed = [r for r in rows if "absent" not in r]
+    for name, group in itertools.groupby(timed, key=lambda r: r["name"]):
+        _table(name, list(group))
+
+
+def _table(name: str, rows: list[dict[str, Any]]) -> None:
+    """A row for each peer; whatever else was found comes in pairs, `accuracy` and `peer_accuracy`."""
+    note(f"{name}; {rows[0]['threads']} thread(s), median of {rows[0]['repeats']} (fastest to slowest)")
+    results = [key for key in rows[0] if f"peer_{key}" in rows[0]]
+    columns = ["against", "ours, s", "theirs, s", "theirs/ours"]
+    columns += [f"{whose} {key.replace('_', ' ')}" for key in results for whose in ("our", "their")]
     cells = []
     for r in rows:
-        if "absent" in r:
-            note(r["absent"])
-            continue
         ours, theirs = (_seconds(r[f"{who}_s"], r[f"{who}_spread_s"]) for who in ("ours", "peer"))
-        cells.append((r["peer"], ours, theirs, f"{r['ratio']:.2f}x", *_results(r)))
-    if cells:
-        note(f"{rows[0]['name']}; {rows[0]['threads']} thread(s), median of {rows[0]['repeats']} (fastest to slowest)")
-        what = "accuracy" if "accuracy" in rows[0] else "bits, peak MB"
-        table(("against", "ours, s", "theirs, s", "theirs/ours", f"our {what}", f"their {what}"), cells)
+        found = [_result(r[f"{who}{key}"]) for key in results for who in ("", "peer_")]
+        cells.append((r["peer"], ours, theirs, f"{r['ratio']:.2f}x", *found))
+    table(columns, cells)
 
 
-def _results(row: dict[str, Any]) -> tuple[str, str]:
-    """What was computed in the time, ours and theirs."""
-    if "accuracy" in row:
-        return f"{row['accuracy']:.4f}", f"{row['peer_accuracy']:.4f}"
-    bounds = ("{} to {}".format(*(f"{b:.6f}" for b in row[key])) for key in ("bounds", "peer_bounds"))
-    peaks = (f"{row[key] / 1e6:.1f}" for key in ("peak_bytes", "peer_peak_bytes"))
-    ours, theirs = (f"{b}, {peak}" for b, peak in zip(bounds, peaks, strict=True))
-    return ours, theirs
+def _result(value: Any) -> str:
+    return " to ".join(map(_result, value)) if isinstance(value, list) else f"{value:.4g}"
 
 
 def _seconds(median: float, spread: list[float]) -> str:

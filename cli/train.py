@@ -10,11 +10,13 @@ import click
 from refimpl.adversary import ATTACKS, Attack
 from refimpl.backend import backend as make_backend
 from refimpl.checkpoint import Checkpoint
-from refimpl.config import Config
+from refimpl.config import WATCHES, Config
 from refimpl.data import load
 from refimpl.errors import DataError, UsageError
+from refimpl.fit import fit
+from refimpl.methods import METHODS, NATURAL
 from refimpl.networks import NETWORKS
-from refimpl.runs import Run, fit
+from refimpl.runs import Run
 from refimpl.train import Record
 
 from . import attack, measure, options
@@ -55,13 +57,36 @@ SETTINGS = tuple(field.name for field in fields(Config))
     "--joint", type=float, show_default="0.0", help="lambda of the l1 norm of the product of all layers, Eq. (7)."
 )
 @click.option(
+    "--proximal/--subgradient",
+    default=None,
+    show_default="subgradient",
+    help="How --l1 and --nuclear act: proximal steps make exact zeros, subgradients, the paper's, do not.",
+)
+@click.option(
     "--adversarial",
     type=click.Choice(["none", "fgsm", "pgd"]),
     show_default="none",
     help="Attack every batch before the step (Madry et al. 2018).",
 )
-@click.option("--eps", type=float, show_default="0.05", help="Budget of --adversarial, in units of pixels in [0, 1].")
-@click.option("--clip/--no-clip", default=None, show_default="no-clip", help="Keep pixels of --adversarial in [0, 1].")
+@click.option(
+    "--adversarial-share", type=float, show_default="1.0", help="Share of each batch that is attacked: 0.5 is half."
+)
+@click.option("--eps", type=float, show_default="0.05", help="Budget of attacks in training, in pixels in [0, 1].")
+@click.option("--clip/--no-clip", default=None, show_default="no-clip", help="Keep attacked pixels in [0, 1].")
+@click.option(
+    "--method",
+    type=click.Choice([name for methods in METHODS.values() for name in methods]),
+    help="A row of the paper's tables, instead of the options from --l1 to --adversarial; these win beside it.",
+)
+@click.option(
+    "--watch",
+    type=click.Choice(["auto", *WATCHES]),
+    show_default="auto: fooling where --adversarial, else none",
+    help="Fooling ratios and mutual information in the record of epochs 1, 2, ..., 10, 13, 16, 20, 25, ..., 100, ...",
+)
+@click.option(
+    "--watch-examples", type=click.IntRange(min=1), show_default="1000", help="The first so many test images."
+)
 @click.option("--from", "source", type=options.FOLDER, help="Start from the weights of this run: fine-tuning.")
 @click.option("--checkpoint-every", type=click.IntRange(min=1), show_default="10", help="Epochs between checkpoints.")
 @options.threads()
@@ -92,6 +117,7 @@ def train(
     out: Path | None,
     source: Path | None,
     resume: Path | None,
+    method: str | None,
     then_report: bool,
     as_json: bool,
     **settings: Any,
@@ -101,8 +127,8 @@ def train(
     Ctrl-C leaves a run that --resume continues to the same bits as if it had never stopped.
     """
     given = {name: value for name, value in settings.items() if value is not None}
-    other = out or config or source
-    run = _resumed(resume, given, other) if resume else _created(given, config, out, source, data_dir)
+    other = out or config or source or method
+    run = _resumed(resume, given, other) if resume else _created(given, config, out, source, method, data_dir)
     settled = run.config
     data = load(settled.dataset, data_dir=data_dir)
     epochs = settled.epochs_for(len(data.train.labels))
@@ -128,14 +154,19 @@ def train(
 
 
 def _created(
-    given: dict[str, Any], file: Path | None, out: Path | None, source: Path | None, data_dir: Path | None
+    given: dict[str, Any],
+    file: Path | None,
+    out: Path | None,
+    source: Path | None,
+    method: str | None,
+    data_dir: Path | None,
 ) -> Run:
-    """A new run. What is given as an option wins over the file, the file over the defaults."""
+    """A new run. What is given as an option wins over the method, the method over the file, that over the defaults."""
     config = Config.from_toml(_read(file), str(file)) if file else Config()
     if config.start and not source:
         raise UsageError(f"{file} is of a run that started from {config.start}: name it again with --from")
     config, start = _fine_tuning(config, source) if source else (config, None)
-    config = replace(config, **given)
+    config = replace(config, **(_settings(method, given.get("arch", config.arch)) | given))
     backend = make_backend(config.backend)
     data = find_data(config.dataset, config.arch, data_dir)
     epochs = config.epochs_for(len(data.train.labels))
@@ -154,12 +185,21 @@ def _fine_tuning(config: Config, source: Path) -> tuple[Config, Checkpoint]:
     return replace(config, **inherited, start=str(source)), start
 
 
+def _settings(method: str | None, arch: str) -> dict[str, Any]:
+    """Those of a method, and none of any other."""
+    if method is None:
+        return {}
+    if method not in METHODS[arch]:
+        raise UsageError(f"{method} is no method of {arch}: choose one of {', '.join(METHODS[arch])}")
+    return NATURAL | METHODS[arch][method]
+
+
 def _name(config: Config) -> str:
     method = "" if config.method == "natural" else f"-{config.method}"
     return f"{config.arch}-{config.dataset}{method}-seed{config.seed}"
 
 
-def _resumed(folder: Path, given: dict[str, Any], other: Path | None) -> Run:
+def _resumed(folder: Path, given: dict[str, Any], other: object) -> Run:
     """An existing run, perhaps with more epochs to go."""
     refused = [name for name in given if name != "epochs"]
     if refused or other:

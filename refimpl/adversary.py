@@ -1,4 +1,4 @@
-"""An attack with its budget: what evaluation and adversarial training are told, as data."""
+"""An attack with its budget, as data: what evaluation is told; and the adversary of adversarial training."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .attacks import fgsm, gnm, pgd, strongest
-from .backend import Array, Params
+from .backend import Array, Params, namespace
 from .errors import UsageError
 from .objectives import Network, least_margin, loss_gradient, margin_gradients
 from .projections import Box
@@ -84,3 +84,24 @@ class Attack:
         if not self.random_start:
             return climb()
         return strongest(least_margin(network, params, y), (climb(random_start=start) for start in starts))
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """What adversarial training puts a batch to: `attack` on the first `share` of its examples, the others as they are.
+
+    All of them by default (Madry et al. 2018). Raises `UsageError` for a share not above 0, or above 1.
+    """
+
+    attack: Attack
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise UsageError(f"the adversarial share of a batch must be above 0 and at most 1, got {self.share}")
+
+    def perturb(self, network: Network, params: Params, x: Array, y: Array, t: int) -> Array:
+        """The batch of step t, its random starts those of t, attacked with its true labels."""
+        n = math.ceil(self.share * y.shape[0])
+        x_adv = self.attack.perturb(network, params, x[:n, ...], y[:n], self.attack.starts(t))
+        return x_adv if n == y.shape[0] else namespace(x).concat([x_adv, x[n:, ...]])

@@ -8,16 +8,25 @@ from typing import Any
 
 import tomli_w
 
-from .adversary import Attack
+from .adversary import Adversary, Attack
 from .attacks.checks import check_budget
 from .errors import UsageError
 from .fcnn import WIDTHS
+from .methods import METHODS, NATURAL
 from .networks import NETWORKS
 from .optim import Optimizer, adam, sgd
 from .penalty import Penalty
 
 STEPS = 112_560
 """Steps of a run whose epochs are not given: 240 epochs of MNIST, where plain SGD first meets Table 1's .9508."""
+
+
+WATCHES: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "fooling": ("fooling",),
+    "mi": ("mi",),
+    "all": ("fooling", "mi"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +52,13 @@ class Config:
     l1: dict[str, float] = field(default_factory=dict)
     nuclear: dict[str, float] = field(default_factory=dict)
     joint: float = 0.0
+    proximal: bool = False
     adversarial: str = "none"
+    adversarial_share: float = 1.0
     eps: float = 0.05
     clip: bool = False
+    watch: str = "auto"
+    watch_examples: int = 1000
     start: str = ""
     checkpoint_every: int = 10
     threads: int = 1
@@ -54,7 +67,8 @@ class Config:
         _one_of("arch", self.arch, tuple(NETWORKS))
         _one_of("dtype", self.dtype, ("float32", "float64"))
         _one_of("optimizer", self.optimizer, ("sgd", "adam"))
-        for name in ("batch_size", "checkpoint_every", "threads"):
+        _one_of("watch", self.watch, ("auto", *WATCHES))
+        for name in ("batch_size", "checkpoint_every", "threads", "watch_examples"):
             _at_least(name, getattr(self, name), 1)
         _at_least("seed", self.seed, 0)
         if self.epochs is not None:
@@ -68,9 +82,14 @@ class Config:
         for layer in (*self.l1, *self.nuclear):
             _one_of("a regularized layer", layer, tuple(f"W{i}" for i in range(1, len(self.widths))))
         _one_of("adversarial", self.adversarial, ("none", "fgsm", "pgd"))
+        if self.proximal and self.optimizer != "sgd":
+            raise UsageError("proximal steps have the length of sgd's steps; adam's differ from weight to weight")
+        if self.adversarial_share != 1 and self.adversarial == "none":
+            raise UsageError("an adversarial share of the batch needs an attack: --adversarial fgsm or pgd")
         self.make_optimizer()
         self.make_penalty()
         check_budget(self.eps)
+        self.make_adversary()
 
     def make_optimizer(self) -> Optimizer:
         if self.optimizer == "adam":
@@ -78,24 +97,35 @@ class Config:
         return sgd(self.learning_rate, self.momentum)
 
     def make_penalty(self) -> Penalty:
-        return Penalty(self.l1, self.nuclear, self.joint)
+        return Penalty(self.l1, self.nuclear, self.joint, self.learning_rate if self.proximal else None)
 
-    def make_adversary(self) -> Attack | None:
-        """The attack every training batch is put to, with the paper's steps; without a random start, a reading."""
+    def make_attack(self, name: str) -> Attack:
+        """With the paper's steps; without a random start, a reading."""
+        return Attack(name=name, eps=self.eps, clip=(0.0, 1.0) if self.clip else None, seed=self.seed)
+
+    def make_adversary(self) -> Adversary | None:
         if self.adversarial == "none":
             return None
-        return Attack(name=self.adversarial, eps=self.eps, clip=(0.0, 1.0) if self.clip else None, seed=self.seed)
+        return Adversary(self.make_attack(self.adversarial), self.adversarial_share)
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """What is measured in training beside the weights: the fooling ratio where an adversary is at work."""
+        return WATCHES[("none" if self.adversarial == "none" else "fooling") if self.watch == "auto" else self.watch]
 
     @property
     def method(self) -> str:
-        """The method in a word or two: natural, pgd, l1-nuclear, ..."""
+        """The method by its name in `METHODS`; otherwise in a word or two: l1-pgd, joint, ..."""
+        for name, settings in METHODS[self.arch].items():
+            if all(getattr(self, key) == value for key, value in (NATURAL | settings).items()):
+                return name
         parts = {
             self.adversarial: self.adversarial != "none",
             "l1": self.l1,
             "nuclear": self.nuclear,
             "joint": self.joint,
         }
-        return "-".join(name for name, used in parts.items() if used) or "natural"
+        return "-".join(name for name, used in parts.items() if used)
 
     def epochs_for(self, n_train: int) -> int:
         return self.epochs or math.ceil(STEPS / math.ceil(n_train / self.batch_size))

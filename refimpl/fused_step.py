@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from . import fcnn
-from .adversary import Attack
+from .adversary import Adversary
 from .backend import Params
+from .fused_penalty import FusedPenalty
 from .optim import Optimizer, State
 from .penalty import NO_PENALTY, Penalty
 from .workspace import Workspace, one_hot
@@ -26,18 +27,23 @@ class FusedStep:
         images: UInt8[np.ndarray, "examples height width"],
         labels: Int[np.ndarray, "examples"],
         penalty: Penalty = NO_PENALTY,
-        adversary: Attack | None = None,
+        adversary: Adversary | None = None,
     ) -> None:
         self.optimizer, self.shapes = optimizer, {name: p.shape for name, p in params.items()}
         self.penalty, self.adversary, self.labels = penalty, adversary, labels
         self.theta = flatten(params)
         self.views = unflatten(self.theta, self.shapes)
+        self.fused_penalty = FusedPenalty(penalty, self.views)
         self.moments = _flatten_state(state)
         self.grad = np.empty_like(self.theta)
         self.grads = unflatten(self.grad, self.shapes)
         self.images = images.reshape(len(images), -1)
         self.targets = one_hot(labels, params)
         self.batches: dict[int, _Batch] = {}
+
+    def start_epoch(self) -> None:
+        """So that a run continued from an epoch's end has the same bits as one that never stopped."""
+        self.fused_penalty.forget()
 
     def __call__(self, index: Int[np.ndarray, "batch"], t: int) -> np.floating:
         size = len(index)
@@ -47,14 +53,15 @@ class FusedStep:
         batch.gather(self.images, self.targets, index)
         x = batch.x
         if self.adversary:
-            x = self.adversary.perturb(fcnn, self.views, x, self.labels[index], self.adversary.starts(t))
+            x = self.adversary.perturb(fcnn, self.views, x, self.labels[index], t)
         batch.workspace.forward(x)
         loss = batch.workspace.cross_entropy(batch.t, 1 / size)
         batch.workspace.gradients(x, self.grads)
-        for name, share in self.penalty.gradients(self.views):
-            self.grads[name] += share
+        self.fused_penalty.add_to(self.grads)
         updated, self.moments = self.optimizer.update({"": self.theta}, {"": self.grad}, self.moments, t)
         self.theta[:] = updated[""]
+        for name, W in self.penalty.shrunk(self.views).items():
+            self.views[name][...] = W
         return loss
 
     @property

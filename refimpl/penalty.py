@@ -7,7 +7,7 @@ from typing import Any
 
 from .backend import Array, Params
 from .errors import UsageError
-from .regularizers import joint, l1, nuclear
+from .regularizers import joint, l1, nuclear, singular_value_threshold, soft_threshold
 
 
 @dataclass(frozen=True)
@@ -15,13 +15,15 @@ class Penalty:
     r"""$\sum_i \lambda_{1,i} \|W^i\|_1 + \sum_i \lambda_{*,i} \|W^i\|_* + \lambda_{joint} \|W^m \cdots W^1\|_1$.
 
     `l1` and `nuclear` map a layer's name to its lambda: `{"W1": 0.01}`. Added to the *mean* cross-entropy, as Eq.
-    (8) is written; biases are not regularized. Raises `UsageError` for a lambda that is negative or
-    not finite.
+    (8) is written; biases are not regularized. With `proximal`, the learning rate, the l1 and nuclear terms act by
+    a proximal step of that length after each step instead of by their subgradients. Raises `UsageError` for a lambda
+    that is negative or not finite.
     """
 
     l1: Mapping[str, float] = field(default_factory=dict)
     nuclear: Mapping[str, float] = field(default_factory=dict)
     joint: float = 0.0
+    proximal: float | None = None
 
     def __post_init__(self) -> None:
         for lam in (*self.l1.values(), *self.nuclear.values(), self.joint):
@@ -40,16 +42,27 @@ class Penalty:
 
     def gradients(self, params: Params) -> list[tuple[str, Array]]:
         """The gradient of each term by the weights it acts on; a name may occur more than once."""
-        found = [
-            (layer, lam * norm(params[layer])[1])
-            for norm, lambdas in ((l1, self.l1), (nuclear, self.nuclear))
-            for layer, lam in lambdas.items()
-        ]
+        found: list[tuple[str, Array]] = []
+        if self.proximal is None:
+            for norm, lambdas in ((l1, self.l1), (nuclear, self.nuclear)):
+                found += [(layer, lam * norm(params[layer])[1]) for layer, lam in lambdas.items()]
         if self.joint:
             names = [name for name in params if name.startswith("W")]
             shares: list[Any] = joint(_weights(params))[1]
             found += [(name, self.joint * share) for name, share in zip(names, shares, strict=True)]
         return found
+
+    def shrunk(self, params: Params) -> Params:
+        r"""The weights that a proximal step changes, after it: $\mathrm{prox}$ of $\alpha \lambda \|\cdot\|$, l1 first.
+
+        On a layer with both norms the two steps one after the other are not the proximal step of the sum: a reading.
+        """
+        changed: Params = {}
+        if self.proximal is not None:
+            for prox, lambdas in ((soft_threshold, self.l1), (singular_value_threshold, self.nuclear)):
+                for layer, lam in lambdas.items():
+                    changed[layer] = prox(changed.get(layer, params[layer]), self.proximal * lam)
+        return changed
 
 
 def _weights(params: Params) -> list[Array]:

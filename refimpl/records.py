@@ -17,6 +17,11 @@ def to_json(value: Any) -> str:
     return json.dumps(_plain(value), indent=2, allow_nan=False)
 
 
+def to_line(value: Any) -> str:
+    """`to_json` on one line: a record of a JSON-lines file."""
+    return json.dumps(_plain(value), allow_nan=False)
+
+
 def write_outcome(folder: Path, name: str, outcome: Outcome, images: bool) -> None:
     """`name.json`, the summary; `name.safetensors`, what belongs to each example, with its adversarial image if asked.
 

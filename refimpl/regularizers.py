@@ -35,31 +35,51 @@ def nuclear(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"]]:
 
 
 def nuclear_by_svd(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"]]:
-    """`nuclear` as it is defined. Singular values below rounding of the largest count as zero."""
+    """`nuclear` as it is defined. Singular values below rounding of the largest count as zero.
+
+    nan where W is not finite, which a decomposition would refuse and the training loop reports.
+    """
     xp = namespace(W)
+    finite, W = _finite(W)
     U, s, Vh = xp.linalg.svd(W, full_matrices=False)
+    s = xp.where(finite, s, xp.nan)
     rounding = max(W.shape) * float(xp.finfo(W.dtype).eps)
     kept = xp.astype(s > rounding * s[:1], W.dtype)
-    return xp.sum(s), (U * kept) @ Vh
+    return xp.sum(s), xp.where(finite, (U * kept) @ Vh, xp.nan)
 
 
 def _nuclear_by_gram(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"]]:
-    r"""From the eigenproblem of the smaller Gram matrix: $W W^\top = U S^2 U^\top$, so $U V^\top = U S^{-1} U^\top W$.
-
-    Squaring halves the digits; in float64 that leaves as many as float32 has. Below 1e-5 of the largest, singular
-    values of a float32 matrix are rounding, and count as zero.
-    """
+    r"""From the smaller Gram matrix alone: $W W^\top = U S^2 U^\top$, so $U_r V_r^\top = (W W^\top)^{-1/2} W$."""
     xp = namespace(W)
     if W.shape[0] > W.shape[1]:
         value, gradient = _nuclear_by_gram(xp.matrix_transpose(W))
         return value, xp.matrix_transpose(gradient)
+    s, root = inverse_root(W)
+    polar = root @ xp.astype(W, xp.float64)
+    return xp.asarray(xp.sum(s), dtype=W.dtype), xp.astype(polar, W.dtype)
+
+
+def inverse_root(W: Float[Array, "m n"]) -> tuple[Float[Array, "m"], Float[Array, "m m"]]:
+    r"""The singular values of a wide float32 matrix, and $(W W^\top)^{-1/2}$, the pseudo-inverse's root; float64.
+
+    Squaring halves the digits; in float64 that leaves as many as float32 has. Below 1e-5 of the largest, singular
+    values of a float32 matrix are rounding, and count as zero; both are nan where W is not finite.
+    """
+    xp = namespace(W)
     A = xp.astype(W, xp.float64)  # where no square of a float32 over- or underflows
-    squares, U = xp.linalg.eigh(A @ xp.matrix_transpose(A))
+    finite, gram = _finite(A @ xp.matrix_transpose(A))
+    squares, U = xp.linalg.eigh(gram)
     s = xp.sqrt(xp.maximum(squares, xp.zeros_like(squares)))
     kept = s > 1e-5 * s[-1:]
     inverse = xp.where(kept, 1 / xp.where(kept, s, xp.ones_like(s)), xp.zeros_like(s))
-    polar = (U * inverse) @ xp.matrix_transpose(U) @ A
-    return xp.asarray(xp.sum(s), dtype=W.dtype), xp.astype(polar, W.dtype)
+    return xp.where(finite, s, xp.nan), xp.where(finite, (U * inverse) @ xp.matrix_transpose(U), xp.nan)
+
+
+def _finite(A: Float[Array, "m n"]) -> tuple[Array, Float[Array, "m n"]]:
+    """Whether A is finite, left on the device, and A, or zeros where it is not."""
+    xp = namespace(A)
+    finite = xp.all(xp.isfinite(A))
+    return finite, xp.where(finite, A, xp.zeros_like(A))
 
 
 def joint(Ws: Sequence[Float[Array, "..."]]) -> tuple[Scalar, list[Float[Array, "..."]]]:

@@ -9,7 +9,6 @@ Every file is written atomically, or appended to line by line and read up to the
 """
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from . import checkpoint as checkpoints
-from .atomic import append_line, write_text
+from .atomic import write_text
 from .backend import Backend
 from .backend import backend as make_backend
 from .checkpoint import Checkpoint
@@ -25,10 +24,8 @@ from .config import Config
 from .data import Dataset
 from .errors import DataError, UsageError
 from .fcnn import init
-from .manifest import differences, environment, now
-from .networks import NETWORKS
+from .manifest import environment, now
 from .seeds import STREAMS
-from .train import Record, examples, make_step, train
 
 
 class Run:
@@ -146,90 +143,10 @@ class Run:
         return FileLock(self.folder / ".lock", timeout=0)
 
 
-def fit(
-    run: Run,
-    data: Dataset,
-    backend: Backend,
-    on_epoch: Callable[[Record], None],
-    warn: Callable[[str], None] = lambda message: None,
-) -> Checkpoint:
-    """Train `run` from its latest checkpoint, or from the start, to its last epoch; the final checkpoint.
-
-    Ends with the same bits as a run that was never stopped. KeyboardInterrupt first writes a checkpoint of the last
-    whole epoch. Raises `DataError` where the data are not those the run began with, `UsageError` where another
-    process is at work on it, `NumericalError` where training fails.
-    """
-    try:
-        with run.lock():
-            return _fit(run, data, backend, on_epoch, warn)
-    except Timeout:
-        raise UsageError(f"{run.folder}: another process is training this run") from None
-
-
-def _fit(
-    run: Run, data: Dataset, backend: Backend, on_epoch: Callable[[Record], None], warn: Callable[[str], None]
-) -> Checkpoint:
-    config, manifest = run.config, run.manifest
-    if manifest["data"]["sha256"] != data.sha256:
-        raise DataError(
-            f"{run.folder} was trained on other data: the SHA-256 in its manifest are not those of {data.name}"
-        )
-    epochs = config.epochs_for(len(data.train.labels))
-    last = run.load(backend, warn)
-    if last.epoch:
-        for difference in differences(manifest, environment(config.backend)):
-            warn(f"{run.folder} was begun with {difference}: the bits may differ from an uninterrupted run's")
-    _forget_after(run, last.epoch)
-    run.write_manifest(manifest | {"status": "running"})
-
-    network, arrays = NETWORKS[config.arch], examples(data, backend)
-    step = make_step(
-        network,
-        last.params,
-        last.state,
-        config.make_optimizer(),
-        arrays.train_images,
-        arrays.train_labels,
-        config.make_penalty(),
-        config.make_adversary(),
-    )
-    records = train(
-        network, step, arrays, epochs=epochs, batch_size=config.batch_size, seed=config.seed, start=last.epoch
-    )
-    status, began = "failed", time.monotonic()
-    try:
-        for record in records:
-            append_line(run.folder / "history.jsonl", json.dumps(record.line()))
-            last = Checkpoint(record.epoch, record.params, record.state)
-            if record.epoch % config.checkpoint_every == 0 or record.epoch == epochs:
-                checkpoints.write(run.checkpoint_path(record.epoch), last)
-            on_epoch(record)
-        status = "finished"
-    except KeyboardInterrupt:
-        status = "interrupted"
-        checkpoints.write(run.checkpoint_path(last.epoch), last)
-        raise
-    finally:
-        seconds = manifest["seconds"] + time.monotonic() - began
-        run.write_manifest(manifest | {"status": status, "ended": now(), "seconds": round(seconds, 3)})
-    return last
-
-
 def _untrained(config: Config) -> Checkpoint:
     """The initial weights and optimizer state, on the host."""
     params = init(make_backend("numpy"), config.seed, config.widths, config.dtype)
     return Checkpoint(0, params, config.make_optimizer().init(params))
-
-
-def _forget_after(run: Run, epoch: int) -> None:
-    """Drop the records of epochs after the checkpoint: they will be made again, with the same bits."""
-    history = run.history
-    if len(history) < epoch:
-        raise DataError(
-            f"{run.folder}/history.jsonl has {len(history)} epochs, but the latest checkpoint is of epoch {epoch}"
-        )
-    lines = "".join(json.dumps(record) + "\n" for record in history[:epoch])
-    write_text(run.folder / "history.jsonl", lines)
 
 
 def list_runs(root: Path) -> list[Run]:

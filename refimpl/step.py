@@ -2,7 +2,7 @@
 
 from jaxtyping import Float, Int, UInt8
 
-from .adversary import Attack
+from .adversary import Adversary
 from .backend import Array, Params, namespace
 from .loss import cross_entropy
 from .objectives import Network
@@ -27,28 +27,32 @@ class Step:
         images: UInt8[Array, "examples height width"],
         labels: Int[Array, "examples"],
         penalty: Penalty = NO_PENALTY,
-        adversary: Attack | None = None,
+        adversary: Adversary | None = None,
     ) -> None:
         self.network, self.params, self.state, self.optimizer = network, params, state, optimizer
         self.images, self.labels = images, labels
         self.penalty, self.adversary = penalty, adversary
         self.dtype = next(iter(params.values())).dtype
 
+    def start_epoch(self) -> None:
+        """Forget what was carried from step to step beside parameters and state: here, nothing."""
+
     def __call__(self, index: Int[Array, "batch"], t: int) -> Float[Array, ""]:
         """Descend on the mean cross-entropy of examples `index` and the penalty; t counts steps from 1.
 
-        With an adversary the examples are first attacked, all of them, with their true labels (Madry et al. 2018).
+        With an adversary the examples, or its share of them, are first attacked.
         Returns the cross-entropy before the step, of what was trained on.
         """
         xp = namespace(self.images)
         x = scale(xp.take(self.images, index, axis=0), self.dtype)
         y = xp.take(self.labels, index, axis=0)
         if self.adversary:
-            x = self.adversary.perturb(self.network, self.params, x, y, self.adversary.starts(t))
+            x = self.adversary.perturb(self.network, self.params, x, y, t)
         logits, tape = self.network.forward(self.params, x)
         loss, pull = cross_entropy(logits, y)
         grads = gradients(tape, pull.x(1.0))
         for name, share in self.penalty.gradients(self.params):
             grads[name] = grads[name] + share
         self.params, self.state = self.optimizer.update(self.params, grads, self.state, t)
+        self.params = self.params | self.penalty.shrunk(self.params)
         return loss

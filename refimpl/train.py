@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from . import fcnn
-from .adversary import Attack
+from .adversary import Adversary
 from .backend import Array, Backend, Params, like, namespace, to_host
 from .data import Dataset
 from .errors import NumericalError
@@ -75,7 +75,7 @@ def make_step(
     images: Array,
     labels: Array,
     penalty: Penalty = NO_PENALTY,
-    adversary: Attack | None = None,
+    adversary: Adversary | None = None,
 ) -> Step | FusedStep:
     """The fast step where there is one, else the readable one."""
     if network is fcnn and isinstance(images, np.ndarray):
@@ -104,6 +104,7 @@ def train(
     for epoch in range(start + 1, epochs + 1):
         order = like(stream(seed, "shuffle", epoch).permutation(n), data.train_labels)
         t = (epoch - 1) * len(batches)
+        step.start_epoch()
         losses = [step(order[batch], t + k) for k, batch in enumerate(batches, start=1)]
         params = step.params
         scores = score(network, params, data.test_images, data.test_labels)

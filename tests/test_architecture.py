@@ -12,17 +12,19 @@ SOURCES = [*LIBRARY, *sorted((ROOT / "cli").rglob("*.py"))]
 
 # Rooms from the ground up: a room imports only from those before it. One string, one floor.
 FLOORS = (
-    "errors",
+    "errors methods",
     "backend atomic seeds",
     "tape projections metrics information regularizers",
-    "ops loss optim penalty",
+    "ops loss optim penalty polar",
     "fcnn attacks data",
-    "networks workspace",
+    "networks workspace fused_penalty",
     "objectives",
     "adversary layers",
     "step fused_step config",
     "evaluate train manifest checkpoint",
-    "records runs",
+    "records watch",
+    "runs",
+    "fit",
     "bench",
 )
 FLOOR = {room: height for height, floor in enumerate(FLOORS) for room in floor.split()}

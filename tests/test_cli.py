@@ -105,6 +105,9 @@ def test_options_win_over_the_file_and_the_file_over_the_defaults(refimpl):
         ("--l1", "1=0.01,2=0.02", {"W1": 0.01, "W2": 0.02}),
         ("--nuclear", "1=0.03", {"W1": 0.03}),
         ("--joint", "0.001", 0.001),
+        ("--proximal", None, True),
+        ("--watch", "all", "all"),
+        ("--watch-examples", "50", 50),
         ("--adversarial", "fgsm", "fgsm"),
         ("--eps", "0.1", 0.1),
         ("--clip", None, True),
@@ -150,6 +153,55 @@ def test_adversarial_training_lowers_the_fooling_ratio(refimpl):
         for run in ("natural", "tuned")
     ]
     assert ratios[1] < 0.7 * ratios[0]
+
+
+def test_a_method_is_a_row_of_the_papers_table(refimpl):
+    refimpl("train", *QUICK, "--method", "l1-0.01-nuclear-0.03", "--seed", "3", "--no-report")
+    run = Run.open(Path("runs/fcnn-strokes-l1-0.01-nuclear-0.03-seed3"))
+    assert (run.config.l1, run.config.nuclear) == ({"W1": 0.01}, {"W1": 0.03})
+    assert {"l1", "nuclear"} < set(run.history[0])
+    refimpl(
+        "train",
+        *QUICK,
+        "--method",
+        "pgd",
+        "--eps",
+        "0.01",
+        "--adversarial-share",
+        "0.5",
+        "--out",
+        "mixed",
+        "--no-report",
+    )
+    mixed = Run.open(Path("mixed"))
+    assert (mixed.config.adversarial, mixed.config.eps, mixed.config.adversarial_share) == ("pgd", 0.01, 0.5)
+    assert "is not one of 'natural', 'fgsm'" in refimpl("train", "--method", "trades", code=2).stderr
+    config = run.folder / "config.toml"
+    refimpl("train", "--config", config, "--method", "natural", "--out", "natural", "--no-report")
+    assert Run.open(Path("natural")).config.method == "natural"
+
+
+def test_an_adversarial_run_watches_its_fooling_ratio(refimpl, run):
+    refimpl(
+        "train",
+        "--from",
+        run,
+        "--method",
+        "fgsm",
+        "--epochs",
+        "7",
+        "--watch-examples",
+        "60",
+        "--out",
+        "tuned",
+        "--no-report",
+    )
+    history = Run.open(Path("tuned")).history
+    assert [line["epoch"] for line in history if "attacks" in line] == [1, 2, 3, 4, 5, 6]
+    for found in history[0]["attacks"]:
+        assert found["n"] == 60
+        assert 0 <= found["fooling_ratio"] <= 1
+    assert not any("attacks" in line for line in Run.open(run).history)
 
 
 def test_resume_goes_on_for_longer(refimpl, run):
@@ -212,6 +264,19 @@ def test_bench_mi_computes_the_same_bounds(refimpl, monkeypatch):
     assert row["peak_bytes"] < row["peer_peak_bytes"]
 
 
+def test_bench_nuclear_computes_the_same_gradient(refimpl, monkeypatch):
+    monkeypatch.setattr("refimpl.bench.race.os.sched_setaffinity", lambda pid, cpus: None, raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    rows = last_object(refimpl("bench", "nuclear", "--dataset", "strokes", "--repeats", "1", "--json"))["benchmarks"]
+    gram, svd, absent, step = rows
+    for row in (gram, svd):
+        assert row["error"] < 1e-6
+        assert row["peer_error"] < 1e-6
+    assert absent["peer"] == "torch"
+    assert step["peer"] == "the same without the term"
+    assert "SVD" in refimpl("bench", "nuclear", "--dataset", "strokes", "--repeats", "1").stdout
+
+
 def test_accuracy_is_the_same_wherever_it_is_said(refimpl, run):
     measured = last_object(refimpl("measure", run, "--json"))
     attacked = last_object(refimpl("attack", run, "--attack", "fgsm", "--json"))["attacks"][0]
@@ -265,6 +330,9 @@ def test_bench_says_who_is_absent_and_times_the_readable_step(refimpl, monkeypat
         (("train", *QUICK, "--l1", "1=-0.1"), 2, "lambda must be finite and at least 0"),
         (("train", *QUICK, "--nuclear", "first"), 2, "is not a list like 1=0.01"),
         (("train", *QUICK, "--joint", "nan"), 2, "lambda must be finite"),
+        (("train", *QUICK, "--adversarial-share", "0.5"), 2, "needs an attack"),
+        (("train", *QUICK, "--proximal", "--optimizer", "adam"), 2, "proximal steps have the length of sgd's"),
+        (("train", "--resume", "nowhere", "--method", "pgd"), 2, "--resume keeps the run's own settings"),
         (("train", *QUICK, "--eps", "-0.1"), 2, "eps must be finite and at least 0"),
         (("train", *QUICK, "--from", "nowhere"), 3, "is not a run"),
         (("train", *QUICK, "--out", "/dev/null/run"), 3, "the system refused"),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from refimpl import UsageError
 from refimpl.config import Config
+from refimpl.methods import METHODS, NATURAL
 
 settings = st.fixed_dictionaries(
     {},
@@ -24,6 +25,9 @@ settings = st.fixed_dictionaries(
         "l1": st.dictionaries(st.just("W1"), st.floats(0, 1)),
         "nuclear": st.dictionaries(st.just("W1"), st.floats(0, 1)),
         "joint": st.floats(0, 1),
+        "proximal": st.booleans(),
+        "watch": st.sampled_from(["auto", "none", "fooling", "mi", "all"]),
+        "watch_examples": st.integers(1, 10**4),
         "adversarial": st.sampled_from(["none", "fgsm", "pgd"]),
         "eps": st.floats(0, 1),
         "clip": st.booleans(),
@@ -54,8 +58,16 @@ def test_a_smaller_set_is_trained_for_as_many_steps():
 def test_a_method_has_the_name_of_what_it_does():
     assert Config().method == "natural"
     assert Config(adversarial="pgd").method == "pgd"
-    assert Config(l1={"W1": 0.01}, nuclear={"W1": 0.03}).method == "l1-nuclear"
+    assert Config(l1={"W1": 0.01}, nuclear={"W1": 0.03}).method == "l1-0.01-nuclear-0.03"
+    assert Config(l1={"W1": 0.01, "W2": 0.01}).method == "l1"
+    assert Config(l1={"W1": 0.02}, nuclear={"W1": 0.03}).method == "l1-nuclear"
     assert Config(joint=0.001).method == "joint"
+
+
+def test_every_named_method_is_a_configuration_of_that_name():
+    assert len(METHODS["fcnn"]) == 7  # the rows of Table 1
+    for name, settings in METHODS["fcnn"].items():
+        assert Config(**(NATURAL | settings)).method == name
 
 
 @pytest.mark.parametrize(
@@ -84,6 +96,13 @@ def test_a_method_has_the_name_of_what_it_does():
         ("adversarial = 'gnm'", "adversarial must be one of none, fgsm, pgd"),
         ("eps = -0.1", "eps must be finite and at least 0"),
         ("clip = 1", "clip cannot be 1"),
+        ("adversarial_share = 0.5", "needs an attack"),
+        ("adversarial = 'pgd'\nadversarial_share = 0", "above 0 and at most 1, got 0"),
+        ("adversarial = 'pgd'\nadversarial_share = 1.5", "above 0 and at most 1, got 1.5"),
+        ("adversarial = 'pgd'\nadversarial_share = nan", "above 0 and at most 1"),
+        ("proximal = true\noptimizer = 'adam'", "proximal steps have the length of sgd's"),
+        ("watch = 'rank'", "watch must be one of auto, none, fooling, mi, all"),
+        ("watch_examples = 0", "watch_examples must be at least 1"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(text, message):

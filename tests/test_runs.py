@@ -16,7 +16,8 @@ from refimpl.backend import backend
 from refimpl.checkpoint import read
 from refimpl.config import Config
 from refimpl.data import strokes
-from refimpl.runs import Run, fit, list_runs
+from refimpl.fit import fit
+from refimpl.runs import Run, list_runs
 
 SMALL = strokes(seed=1, n_train=640, n_test=100)
 REFIMPL = "from importlib.metadata import entry_points as find; find(name='refimpl')['refimpl'].load()()"

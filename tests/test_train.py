@@ -8,10 +8,12 @@ from backends import FAKE, NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
 
 from refimpl import Attack, NumericalError, UsageError, adam, effective_rank, effective_sparsity, fcnn, sgd
+from refimpl.adversary import Adversary
+from refimpl.backend import to_host
 from refimpl.data import Dataset, Split
 from refimpl.fused_step import FusedStep
 from refimpl.objectives import loss_gradient
-from refimpl.penalty import Penalty
+from refimpl.penalty import NO_PENALTY, Penalty
 from refimpl.step import Step
 from refimpl.train import examples, make_step, score, train
 
@@ -29,11 +31,11 @@ def small(rng) -> Dataset:
     return Dataset("small", split(200), split(100), {}, "made here")
 
 
-def start(data, backend=NUMPY, optimizer=None, **options):
+def start(data, backend=NUMPY, optimizer=None, penalty=NO_PENALTY, **options):
     optimizer = optimizer or adam(0.005)
     params = fcnn.init(backend, seed=0, dtype=options.pop("dtype", "float32"))
     arrays = examples(data, backend)
-    step = make_step(fcnn, params, optimizer.init(params), optimizer, arrays.train_images, arrays.train_labels)
+    step = make_step(fcnn, params, optimizer.init(params), optimizer, arrays.train_images, arrays.train_labels, penalty)
     return train(fcnn, step, arrays, **{"epochs": 3, "batch_size": 64, "seed": 0, **options})
 
 
@@ -82,12 +84,16 @@ def test_every_example_is_seen_once_an_epoch_in_an_order_of_its_own(small):
     assert (first != second).any()
 
 
-@pytest.mark.parametrize("optimizer", [sgd(0.1, 0.9), adam(0.01)], ids=["momentum", "adam"])
-def test_it_continues_to_the_same_bits(small, optimizer):
-    straight = list(start(small, optimizer=optimizer, epochs=5))
-    halfway = list(start(small, optimizer=optimizer, epochs=2))[-1]
+@pytest.mark.parametrize(
+    ("optimizer", "penalty"),
+    [(sgd(0.1, 0.9), Penalty()), (adam(0.01), Penalty()), (sgd(0.01), Penalty(nuclear={"W1": 0.01}))],
+    ids=["momentum", "adam", "nuclear"],
+)
+def test_it_continues_to_the_same_bits(small, optimizer, penalty):
+    straight = list(start(small, optimizer=optimizer, penalty=penalty, epochs=5))
+    halfway = list(start(small, optimizer=optimizer, penalty=penalty, epochs=2))[-1]
     arrays = examples(small, NUMPY)
-    step = make_step(fcnn, halfway.params, halfway.state, optimizer, arrays.train_images, arrays.train_labels)
+    step = make_step(fcnn, halfway.params, halfway.state, optimizer, arrays.train_images, arrays.train_labels, penalty)
     continued = list(train(fcnn, step, arrays, epochs=5, batch_size=64, seed=0, start=2))
     assert [record.line() for record in continued] == [record.line() for record in straight[2:]]
     for name, p in straight[-1].params.items():
@@ -127,6 +133,34 @@ def test_a_regularizer_lowers_what_it_is_meant_to_lower(small, penalty, measure)
     assert measure(trained(penalty)) < 0.9 * measure(trained(Penalty()))
 
 
+@pytest.mark.parametrize("backend", [NUMPY, FAKE], ids=["numpy", "fakecupy"])
+def test_proximal_steps_make_zeros_and_lower_the_rank_where_subgradients_do_not(small, backend):
+    def trained(**lambdas):
+        arrays = examples(small, backend)
+        params = fcnn.init(backend)
+        step = make_step(fcnn, params, {}, sgd(0.02), arrays.train_images, arrays.train_labels, Penalty(**lambdas))
+        return to_host(list(train(fcnn, step, arrays, epochs=12, batch_size=64, seed=0))[-1].params["W1"])
+
+    sparse = {"l1": {"W1": 0.06}}
+    assert (trained(**sparse, proximal=0.02) == 0).mean() > 0.3
+    assert (trained(**sparse) != 0).all()
+    low_rank = {"nuclear": {"W1": 1.5}}
+    assert np.linalg.matrix_rank(trained(**low_rank, proximal=0.02)) < 20
+    both = trained(**sparse, **low_rank, proximal=0.02)
+    assert np.abs(both).sum() < np.abs(trained(**low_rank, proximal=0.02)).sum()
+
+
+def test_a_proximal_step_has_the_length_of_learning_rate_times_lambda(rng):
+    params = {"W1": rng.normal(size=(4, 5)), "b1": rng.normal(size=4)}
+    penalty = Penalty(l1={"W1": 0.2}, proximal=0.5)
+    assert penalty.gradients(params) == []
+    (name, W), *rest = penalty.shrunk(params).items()
+    assert name == "W1"
+    assert not rest
+    assert_allclose(W, np.sign(params["W1"]) * np.maximum(np.abs(params["W1"]) - 0.1, 0), rtol=1e-12)
+    assert Penalty(l1={"W1": 0.2}).shrunk(params) == {}
+
+
 def test_the_gradient_of_the_penalty_is_that_of_its_terms():
     params = fcnn.init(NUMPY, widths=(9, 5, 4), dtype="float64")
     penalty = Penalty(l1={"W1": 0.5}, nuclear={"W1": 0.7, "W2": 0.9}, joint=0.3)
@@ -144,6 +178,12 @@ def test_a_lambda_must_make_sense(lam):
     for settings in ({"l1": {"W1": lam}}, {"nuclear": {"W1": lam}}, {"joint": lam}):
         with pytest.raises(UsageError, match="lambda"):
             Penalty(**settings)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_divergence_with_a_nuclear_norm_is_no_crash(small, dtype):
+    with pytest.raises(NumericalError, match="the loss is"), np.errstate(all="ignore"):
+        list(start(small, optimizer=sgd(1e20), penalty=Penalty(nuclear={"W1": 1e20}), dtype=dtype))
 
 
 def test_divergence_names_epoch_batch_and_seed(small):
@@ -174,7 +214,7 @@ def test_numpy_takes_the_fast_step_and_others_the_readable_one(small):
 def test_a_step_under_attack_and_regularized_makes_no_sync(small):
     arrays, params = examples(small, FAKE), fcnn.init(FAKE)
     penalty = Penalty(l1={"W1": 0.01}, nuclear={"W1": 0.02}, joint=0.1)
-    adversary = Attack(name="pgd", steps=2, clip=(0.0, 1.0))
+    adversary = Adversary(Attack(name="pgd", steps=2, clip=(0.0, 1.0)), share=0.5)
     step = make_step(fcnn, params, {}, sgd(), arrays.train_images, arrays.train_labels, penalty, adversary)
     index = FAKE.asarray(np.arange(64))
     fakecupy.SYNCS.clear()

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import seeds, sizes
 
 from refimpl import Attack, UsageError, adam, fcnn, sgd
+from refimpl.adversary import Adversary
 from refimpl.fused_step import FusedStep, flatten, unflatten
 from refimpl.objectives import loss_gradient, taped_loss_gradient
 from refimpl.penalty import Penalty
@@ -40,23 +41,31 @@ def test_the_fast_step_is_the_readable_step(rng, dtype, optimizer, widths):
                 assert_allclose(x, theirs[name], rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
-def test_the_fast_step_is_the_readable_step_with_every_regularizer(rng):
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("proximal", [None, 0.1])
+def test_the_fast_step_is_the_readable_step_with_every_regularizer(rng, dtype, proximal):
     images, labels = problem(rng)
-    penalty = Penalty(l1={"W1": 0.01, "W2": 0.02}, nuclear={"W1": 0.03}, joint=0.001)
-    params = fcnn.init(NUMPY, seed=2, widths=(12, 5, 6, 4), dtype="float64")
+    penalty = Penalty(l1={"W1": 0.01, "W2": 0.02}, nuclear={"W1": 0.03}, joint=0.001, proximal=proximal)
+    params = fcnn.init(NUMPY, seed=2, widths=(12, 5, 6, 4), dtype=dtype)
     readable = Step(fcnn, params, {}, sgd(0.1), images, labels, penalty)
     fast = FusedStep(params, {}, sgd(0.1), images, labels, penalty)
     for t in range(1, 6):
         index = rng.permutation(50)[:16]
-        assert_allclose(fast(index, t), readable(index, t), rtol=1e-12)
+        assert_allclose(fast(index, t), readable(index, t), rtol=TOLERANCE[dtype])
     for name, p in fast.params.items():
-        assert_allclose(p, readable.params[name], rtol=1e-10, atol=1e-12)
+        assert p.dtype == dtype
+        assert_allclose(p, readable.params[name], rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
         assert (p != params[name]).any()
 
 
 @pytest.mark.parametrize(
     "adversary",
-    [Attack(name="fgsm"), Attack(name="pgd", eps=0.1, clip=(0.0, 1.0)), Attack(name="pgd", random_start=True, steps=2)],
+    [
+        Adversary(Attack(name="fgsm")),
+        Adversary(Attack(name="pgd", eps=0.1, clip=(0.0, 1.0))),
+        Adversary(Attack(name="pgd", random_start=True, steps=2)),
+        Adversary(Attack(name="fgsm"), share=0.3),
+    ],
     ids=str,
 )
 def test_the_fast_step_is_the_readable_step_under_attack(rng, adversary):

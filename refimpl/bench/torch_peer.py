@@ -49,6 +49,14 @@ class Training:
             return float((self.net(self.x_test).argmax(dim=1) == self.y_test).double().mean())
 
 
+def nuclear_gradient(W: np.ndarray) -> np.ndarray:
+    """The gradient of the nuclear norm, through autograd's derivative of the singular values."""
+    leaf = torch.from_numpy(W).requires_grad_(True)
+    torch.linalg.matrix_norm(leaf, "nuc").backward()
+    assert leaf.grad is not None
+    return leaf.grad.numpy()
+
+
 class Attacking:
     """PGD in the l_inf ball, without a random start, on frozen weights."""
 

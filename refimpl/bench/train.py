@@ -74,7 +74,7 @@ def bench_train(
         for name, scan in (("jax, jitted step", False), ("jax, epoch as one scan", True)):
             contestants[name] = jax_peer.Training(host, data, learning_rate, batch_size, scan=scan)
 
-    times = race({name: _epochs(c, n) for name, c in contestants.items()}, repeats)
+    times = race({name: epochs(c, n) for name, c in contestants.items()}, repeats)
     title = f"train fcnn, {data.name}, an epoch of {n}"
     accuracy = {name: c.accuracy() for name, c in contestants.items()}
     ours = times.pop("refimpl")
@@ -85,7 +85,7 @@ def bench_train(
     return rows + [absent(title, peer, threads) for peer in missing]
 
 
-def _epochs(contestant: Contestant, n: int) -> Callable[[], None]:
+def epochs(contestant: Contestant, n: int) -> Callable[[], None]:
     """Epoch after epoch, each in the order everybody else has for it; drawing the order counts."""
     epoch = iter(range(1, 10**6))
     return lambda: contestant.epoch(stream(0, "shuffle", next(epoch)).permutation(n))

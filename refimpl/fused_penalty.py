@@ -1,0 +1,31 @@
+"""`penalty.Penalty.gradients` for the fused step: added in place, the nuclear norm's carried from step to step."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from .backend import Params
+from .penalty import Penalty
+from .polar import WarmPolar
+
+
+class FusedPenalty:
+    """The penalty of `params`, float arrays of NumPy's that change in place."""
+
+    def __init__(self, penalty: Penalty, params: Params) -> None:
+        self.params, warm = params, {}
+        if penalty.proximal is None:
+            warm = {layer: lam for layer, lam in penalty.nuclear.items() if params[layer].dtype == np.float32}
+        self.polars = {layer: (lam, WarmPolar(params[layer])) for layer, lam in warm.items()}
+        others = {layer: lam for layer, lam in penalty.nuclear.items() if layer not in warm}
+        self.rest = replace(penalty, nuclear=others)
+
+    def forget(self) -> None:
+        for _, polar in self.polars.values():
+            polar.forget()
+
+    def add_to(self, grads: Params) -> None:
+        for name, share in self.rest.gradients(self.params):
+            grads[name] += share
+        for name, (lam, polar) in self.polars.items():
+            grads[name] += polar(lam)

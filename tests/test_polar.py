@@ -1,0 +1,88 @@
+"""The polar factor from step to step: the definition, whatever the matrix does between two calls."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import seeds, sizes
+
+import refimpl.polar
+from refimpl.polar import WarmPolar
+from refimpl.regularizers import nuclear, nuclear_by_svd
+
+
+@st.composite
+def walks(draw):
+    """A matrix and small changes of it: of full rank, deficient or zero; wide or tall; tiny or huge."""
+    m, n = draw(sizes), draw(sizes)
+    rng = np.random.default_rng(draw(seeds))
+    rank = draw(st.integers(0, min(m, n)))
+    scale = draw(st.sampled_from([1e-30, 1e-3, 1.0, 1e3, 1e30]))
+    left, right = rng.normal(size=(m, rank)), rng.normal(size=(rank, n))
+    walk = [left @ right]
+    for _ in range(4):
+        left = left + draw(st.sampled_from([0.0, 1e-4, 1e-2])) * rng.normal(size=left.shape)
+        walk.append(left @ right)
+    return [(scale * W).astype(np.float32) for W in walk]
+
+
+@given(walks(), seeds)
+def test_it_stays_a_subgradient_along_the_way(walk, seed):
+    """<G, W> = |W|_*, |G|_2 <= 1, and the inequality that defines a subgradient, at another matrix."""
+    W = np.zeros_like(walk[0])
+    polar = WarmPolar(W)
+    for now in walk:
+        W[...] = now
+        G, exact = polar().astype(np.float64), W.astype(np.float64)
+        value = np.linalg.norm(exact, "nuc")
+        assert_allclose(np.sum(G * exact), value, rtol=2e-5)
+        assert np.linalg.norm(G, 2) <= 1 + 2e-5
+        Z = np.random.default_rng(seed).normal(size=W.shape) * np.abs(exact).max()
+        bound = np.linalg.norm(Z, "nuc")
+        assert bound >= value + np.sum(G * (Z - exact)) - 1e-4 * bound
+
+
+@pytest.mark.parametrize("shape", [(20, 784), (784, 20), (20, 20)])
+def test_it_is_the_definition_on_the_papers_shapes(rng, shape):
+    U, _, Vh = np.linalg.svd(rng.normal(size=shape), full_matrices=False)
+    W = ((U * np.linspace(1, 1.6, 20)) @ Vh).astype(np.float32)
+    polar = WarmPolar(W)
+    for _ in range(20):
+        exact = nuclear_by_svd(W.astype(np.float64))[1]
+        assert_allclose(polar(0.5), 0.5 * exact, atol=1e-6)
+        W -= np.float32(1e-3) * (exact + rng.normal(size=shape) / 20).astype(np.float32)
+
+
+def test_one_eigenproblem_an_epoch_and_one_more_after_a_jump(rng, monkeypatch):
+    solved = []
+    monkeypatch.setattr(refimpl.polar, "inverse_root", lambda W: solved.append(W) or original(W))
+    original = refimpl.regularizers.inverse_root
+    W = np.linalg.qr(rng.normal(size=(50, 8)))[0].T.astype(np.float32).copy()
+    polar = WarmPolar(W)
+    for _ in range(10):
+        polar()
+        W += np.float32(1e-4) * rng.normal(size=W.shape).astype(np.float32)
+    assert len(solved) == 1
+    W[...] = np.linalg.qr(rng.normal(size=(50, 8)))[0].T * np.linspace(1, 3, 8)[:, None]
+    assert_allclose(polar(), nuclear(W)[1], atol=1e-6)
+    assert len(solved) == 2
+
+
+def test_after_forgetting_nothing_of_before_is_left(rng):
+    W = rng.normal(size=(4, 9)).astype(np.float32)
+    polar, other = WarmPolar(W), WarmPolar(W)
+    for _ in range(3):
+        polar()
+        W += np.float32(1e-3)
+    polar.forget()
+    assert_array_equal(polar(), other())
+
+
+def test_what_is_not_finite_stays_that_way(rng):
+    W = rng.normal(size=(4, 9)).astype(np.float32)
+    polar = WarmPolar(W)
+    polar()
+    W[0, 0] = np.nan
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(polar()).any()

@@ -1,0 +1,103 @@
+"""What is measured in training: when, on what, that it is what the commands would say, and the alarm."""
+
+import numpy as np
+import pytest
+
+from refimpl import Attack, fcnn, fooling
+from refimpl.backend import backend
+from refimpl.config import Config
+from refimpl.data import strokes
+from refimpl.fit import fit
+from refimpl.layers import information
+from refimpl.runs import Run
+from refimpl.watch import Watch, catastrophic_overfitting, due
+
+SMALL = strokes(seed=1, n_train=640, n_test=100)
+
+
+def test_epochs_are_dense_early_and_sparse_late():
+    epochs = [epoch for epoch in range(1, 10_001) if due(epoch)]
+    assert epochs[:6] == [1, 2, 3, 4, 5, 6]
+    assert {10, 100, 1000, 10_000} <= set(epochs)
+    later = [epoch for epoch in epochs if epoch >= 10]
+    ratios = np.divide(later[1:], later[:-1])
+    assert ratios.min() > 1.2
+    assert ratios.max() < 1.31  # a tenth of a decade is 1.26
+
+
+def test_a_record_says_what_the_evaluation_says_of_the_first_examples():
+    config, params = Config(watch="all", watch_examples=40, eps=0.1, clip=True), fcnn.init(backend("numpy"))
+    watch = Watch(fcnn, config, SMALL, backend("numpy"))
+    line = watch({"epoch": 1, "layers": [{"name": f"W{i}"} for i in range(1, 7)]}, params)
+    images, labels = SMALL.test.images[:40], SMALL.test.labels[:40]
+    attacks = [Attack(name=name, eps=0.1, clip=(0.0, 1.0)) for name in ("fgsm", "pgd", "gnm")]
+    outcomes = fooling(fcnn, params, images, labels, attacks, backend=backend("numpy"))
+    for found, outcome in zip(line["attacks"], outcomes, strict=True):
+        assert found == {key: outcome.summary[key] for key in ("attack", "eps", "n", "n_correct", "fooling_ratio")}
+        assert found["n"] == 40
+    known = information(fcnn, params, images, labels.astype(np.int64))
+    for layer, more in zip(line["layers"], known, strict=False):
+        assert more.items() <= layer.items()
+    assert line["layers"][-1] == {"name": "W6"}
+
+
+@pytest.mark.parametrize(
+    ("watch", "adversarial", "keys"),
+    [("auto", "none", set()), ("auto", "fgsm", {"attacks"}), ("none", "fgsm", set()), ("mi", "fgsm", {"layers"})],
+)
+def test_what_is_watched(watch, adversarial, keys):
+    config = Config(watch=watch, adversarial=adversarial, watch_examples=10)
+    params = fcnn.init(backend("numpy"))
+    measure = Watch(fcnn, config, SMALL, backend("numpy"))
+    before = {"epoch": 1, "layers": [{} for _ in range(6)]}
+    line = measure(before | {}, params)
+    assert {key for key in line if line[key] != before.get(key)} == keys
+    assert measure({"epoch": 7}, params) == {"epoch": 7}
+
+
+def records(*ratios):
+    return [
+        {"epoch": epoch, "attacks": [{"attack": "fgsm", "fooling_ratio": f}, {"attack": "pgd", "fooling_ratio": p}]}
+        for epoch, (f, p) in enumerate(ratios, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("history", "epoch"),
+    [
+        (records((0.8, 0.9), (0.5, 0.6), (0.4, 0.5)), None),  # both fall
+        (records((0.8, 0.9), (0.5, 0.6), (0.1, 0.9)), 3),
+        (records((0.5, 0.6), (0.4, 0.65), (0.3, 0.72)), 3),  # slowly: ten points in two steps
+        (records((0.5, 0.6), (0.7, 0.8)), None),  # both rise
+        (records((0.5, 0.6), (0.4, 0.65)), None),  # by less than the noise
+        (records((None, None), (0.5, 0.6), (0.1, 0.9)), 3),  # nothing was classified correctly yet
+        ([{"epoch": 1}, *records((0.5, 0.6)), {"epoch": 3}], None),
+    ],
+)
+def test_catastrophic_overfitting_is_fgsm_down_and_pgd_up(history, epoch):
+    assert catastrophic_overfitting(history) == epoch
+
+
+def test_it_is_reported_once_and_stays_on_record(tmp_path, monkeypatch):
+    """With ratios put in by hand; the run is real, interrupted and continued."""
+    ratios = {1: (0.6, 0.7), 2: (0.2, 0.9), 3: (0.1, 0.95), 4: (0.1, 0.95)}
+
+    def put(self, line, params):
+        return line | records(*ratios.values())[line["epoch"] - 1]
+
+    monkeypatch.setattr(Watch, "__call__", put)
+    warnings = []
+
+    def stop_after_3(record):
+        if record.epoch == 3:
+            raise KeyboardInterrupt
+
+    for adversarial, expected in (("fgsm", 2), ("none", None)):
+        settings = {"dataset": "strokes", "epochs": 4, "widths": (784, 8, 10), "adversarial": adversarial}
+        run = Run.create(tmp_path / adversarial, Config(**settings), SMALL)
+        with pytest.raises(KeyboardInterrupt):
+            fit(run, SMALL, backend("numpy"), stop_after_3, warnings.append)
+        fit(run, SMALL, backend("numpy"), lambda record: None, warnings.append)
+        assert run.manifest["catastrophic_overfitting"] == expected
+    (warning,) = warnings
+    assert "catastrophic overfitting at epoch 2" in warning
