@@ -5,7 +5,7 @@ from typing import Any
 from jaxtyping import Int, UInt8
 
 from .backend import Array, Params
-from .information import label_information, mutual_information
+from .information import Bounds, label_information, mutual_information
 from .metrics import effective_rank, effective_sparsity
 from .objectives import Network
 from .ops import scale
@@ -34,19 +34,21 @@ def information(
     network: Network,
     params: Params,
     images: UInt8[Array, "examples height width"],
-    labels: Int[Array, "examples"],
+    labels: Int[Array, "examples"] | None = None,
     sigma2: float = 0.1,
 ) -> list[dict[str, float]]:
-    """Bounds of I(x;t) and I(y;t) of every hidden layer over the given examples, in bits. Waits for the device."""
+    """Bounds of I(x;t) of every hidden layer over the given examples, in bits; of I(y;t) too where labels are given.
+
+    Waits for the device.
+    """
     rows = []
     for t in network.hidden(params, scale(images, params["W1"].dtype)):
-        known, useful = mutual_information(t, sigma2), label_information(t, labels, sigma2)
-        rows.append(
-            {
-                "mutual_information_lower": known[0],
-                "mutual_information_upper": known[1],
-                "label_information_lower": useful[0],
-                "label_information_upper": useful[1],
-            }
-        )
+        row = _bounds("mutual_information", mutual_information(t, sigma2))
+        if labels is not None:
+            row |= _bounds("label_information", label_information(t, labels, sigma2))
+        rows.append(row)
     return rows
+
+
+def _bounds(name: str, bounds: Bounds) -> dict[str, float]:
+    return {f"{name}_lower": bounds[0], f"{name}_upper": bounds[1]}

@@ -41,8 +41,7 @@ class Watch:
             )  # fmt: skip
             line |= {"attacks": [{key: outcome.summary[key] for key in KEPT} for outcome in outcomes]}
         if "mi" in self.what:
-            images, labels = self.backend.asarray(self.images), self.backend.asarray(self.labels, "int64")
-            known = information(self.network, params, images, labels)
+            known = information(self.network, params, self.backend.asarray(self.images))
             line |= {"layers": [layer | more for layer, more in zip(line["layers"], [*known, {}], strict=True)]}
         return line
 
