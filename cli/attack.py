@@ -78,8 +78,8 @@ def attack(
     """
     pixels = (0.0, 1.0) if clip else None
     attacks = [Attack(name=name, eps=value, clip=pixels, **budget) for value in eps]
-    session = open_run(run, data_dir, backend)
-    with blas_threads(threads or session.config.threads):
+    session = open_run(run, data_dir, backend, threads)
+    with blas_threads(session.config.blas_threads):
         outcomes = evaluate(session, attacks, examples)
     for spec, outcome in zip(attacks, outcomes, strict=True):
         save(session.run, spec, outcome, session.epoch, save_images)

@@ -1,18 +1,24 @@
 """refimpl bench"""
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from refimpl import fcnn
+from refimpl.backend import Backend
 from refimpl.backend import backend as make_backend
 from refimpl.bench.race import pin
-from refimpl.networks import NETWORKS
+from refimpl.config import Config
+from refimpl.data import Dataset, Split
+from refimpl.networks import ARCHITECTURES
 
 from . import options
 from .console import note, report, table
+from .options import FOLDER
 from .session import blas_threads, find_data, open_run
 
 
@@ -25,7 +31,7 @@ def _shared(command: Any) -> Any:
     for option in reversed(
         (
             click.option(
-                "--arch", type=click.Choice(list(NETWORKS)), default="fcnn", show_default=True, help="The architecture."
+                "--arch", type=click.Choice(ARCHITECTURES), default="fcnn", show_default=True, help="The architecture."
             ),
             click.option(
                 "--against",
@@ -36,6 +42,12 @@ def _shared(command: Any) -> Any:
                 help="A peer; may be given twice.",
             ),
             click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Counted rounds."),
+            click.option(
+                "--examples",
+                type=click.IntRange(min=1),
+                show_default="all; cnn 6400 to train, 640 to attack",
+                help="The first so many.",
+            ),
             click.option("--dataset", default="auto", show_default=True, help="As for train."),
             options.data_dir(),
             options.backend(),
@@ -47,81 +59,61 @@ def _shared(command: Any) -> Any:
     return command
 
 
+@contextmanager
+def _pinned(options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Backend, Dataset]]:
+    """What every comparison takes, on as many processors as threads are asked for."""
+    threads = options["threads"] or 1
+    pin(threads)
+    shared = {"against": options["against"], "threads": threads, "repeats": options["repeats"]}
+    data = find_data(options["dataset"], options["arch"], options["data_dir"])
+    with blas_threads(1 if options["arch"] == "cnn" else threads):
+        yield shared, make_backend(options["backend"] or "numpy"), data
+
+
+def _first(data: Dataset, options: dict[str, Any], cnn: int) -> Dataset:
+    """As many examples as asked for; of what a CNN is slow on, a few."""
+    n = options["examples"] or (cnn if options["arch"] == "cnn" else None)
+    train, test = (Split(part.images[:n], part.labels[:n]) for part in (data.train, data.test))
+    return replace(data, train=train, test=test)
+
+
 @bench.command()
 @_shared
-def train(
-    arch: str,
-    against: tuple[str, ...],
-    repeats: int,
-    dataset: str,
-    data_dir: Path | None,
-    backend: str | None,
-    threads: int | None,
-    as_json: bool,
-) -> None:
+def train(**options: Any) -> None:
     """One epoch of plain SGD at the paper's sizes; shuffling and gathering count."""
-    pin(threads or 1)
-    from refimpl.bench import bench_train
+    with _pinned(options) as (shared, backend, data):
+        from refimpl.bench import bench_train
 
-    data = find_data(dataset, arch, data_dir)
-    with blas_threads(threads or 1):
-        rows = bench_train(
-            data, make_backend(backend or "numpy"), against=against, threads=threads or 1, repeats=repeats
-        )
-    _show(rows, as_json)
+        rows = bench_train(_first(data, options, 6400), backend, arch=options["arch"], **shared)
+    _show(rows, options["as_json"])
 
 
 @bench.command()
 @_shared
-@click.option("--run", type=options.FOLDER, help="Attack this run's net instead of an untrained one.")
-def attack(
-    arch: str,
-    against: tuple[str, ...],
-    repeats: int,
-    dataset: str,
-    data_dir: Path | None,
-    backend: str | None,
-    threads: int | None,
-    as_json: bool,
-    run: Path | None,
-) -> None:
-    """PGD-20 at eps 0.05 on every test image, without a random start."""
-    pin(threads or 1)
-    from refimpl.bench import bench_attack
+@click.option("--run", type=FOLDER, help="Attack this run's net instead of an untrained one.")
+def attack(run: Path | None, **options: Any) -> None:
+    """PGD-20 at eps 0.05 on the test images, without a random start."""
+    with _pinned(options) as (shared, backend, data):
+        from refimpl.bench import bench_attack
 
-    where = make_backend(backend or "numpy")
-    if run:
-        session = open_run(run, data_dir, where.name)
-        data, params = session.data, session.params
-    else:
-        data, params = find_data(dataset, arch, data_dir), fcnn.init(where)
-    with blas_threads(threads or 1):
-        rows = bench_attack(data, params, where, against=against, threads=threads or 1, repeats=repeats)
-    _show(rows, as_json)
+        config = Config.of(arch=options["arch"], threads=shared["threads"])
+        network, params = config.network, config.init(backend)
+        if run:
+            session = open_run(run, options["data_dir"], backend.name, shared["threads"])
+            network, params, data = session.network, session.params, session.data
+        rows = bench_attack(_first(data, options, 640), network, params, backend, **shared)
+    _show(rows, options["as_json"])
 
 
 @bench.command()
 @_shared
-def nuclear(
-    arch: str,
-    against: tuple[str, ...],
-    repeats: int,
-    dataset: str,
-    data_dir: Path | None,
-    backend: str | None,
-    threads: int | None,
-    as_json: bool,
-) -> None:
-    """The nuclear norm's gradient by itself, and what it adds to an epoch of training."""
-    pin(threads or 1)
-    from refimpl.bench import bench_nuclear
+def nuclear(**options: Any) -> None:
+    """The nuclear norm's gradient by itself, and what it adds to an epoch of training fcnn."""
+    with _pinned(options) as (shared, backend, data):
+        from refimpl.bench import bench_nuclear
 
-    data = find_data(dataset, arch, data_dir)
-    with blas_threads(threads or 1):
-        rows = bench_nuclear(
-            data, make_backend(backend or "numpy"), against=against, threads=threads or 1, repeats=repeats
-        )
-    _show(rows, as_json)
+        rows = bench_nuclear(_first(data, options, 6400), backend, **shared)
+    _show(rows, options["as_json"])
 
 
 @bench.command()

@@ -32,8 +32,8 @@ def measure(
     With --mi also I(x;t) and I(y;t), in bits, as a lower and an upper bound, over the test images. Writes
     RUN/measure.json.
     """
-    session = open_run(run, data_dir, backend)
-    with blas_threads(threads or session.config.threads):
+    session = open_run(run, data_dir, backend, threads)
+    with blas_threads(session.config.blas_threads):
         measured = evaluate(session, sigma2 if mi else None)
     if as_json:
         report(measured)

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -14,7 +15,6 @@ from refimpl.backend import backend as make_backend
 from refimpl.config import Config
 from refimpl.data import Dataset, load, resolve
 from refimpl.errors import DataError
-from refimpl.networks import NETWORKS
 from refimpl.objectives import Network
 from refimpl.runs import Run
 
@@ -39,10 +39,10 @@ class Session(NamedTuple):
     backend: Backend
 
 
-def open_run(folder: Path, data_dir: Path | None, backend: str | None) -> Session:
+def open_run(folder: Path, data_dir: Path | None, backend: str | None, threads: int | None = None) -> Session:
     """A trained run, ready to be looked at: its latest checkpoint, and the data it was trained on, by hash."""
     run = Run.open(folder)
-    config = run.config
+    config = replace(run.config, threads=threads or run.config.threads)
     where = make_backend(backend or config.backend)
     checkpoint = run.load(where, warn)
     if checkpoint.epoch == 0:
@@ -50,7 +50,7 @@ def open_run(folder: Path, data_dir: Path | None, backend: str | None) -> Sessio
     data = load(config.dataset, data_dir=data_dir)
     if data.sha256 != run.manifest["data"]["sha256"]:
         raise DataError(f"{folder} was trained on other data than the {data.name} found in {data.source}")
-    return Session(run, config, checkpoint.epoch, NETWORKS[config.arch], checkpoint.params, data, where)
+    return Session(run, config, checkpoint.epoch, config.network, checkpoint.params, data, where)
 
 
 @contextmanager

@@ -10,12 +10,13 @@ import click
 from refimpl.adversary import ATTACKS, Attack
 from refimpl.backend import backend as make_backend
 from refimpl.checkpoint import Checkpoint
-from refimpl.config import WATCHES, Config
+from refimpl.cnn import ACTIVATIONS, PADDINGS
+from refimpl.config import WATCHES, Config, read_settings
 from refimpl.data import load
 from refimpl.errors import DataError, UsageError
 from refimpl.fit import fit
 from refimpl.methods import METHODS, NATURAL
-from refimpl.networks import NETWORKS
+from refimpl.networks import ARCHITECTURES
 from refimpl.runs import Run
 from refimpl.train import Record
 
@@ -27,7 +28,7 @@ SETTINGS = tuple(field.name for field in fields(Config))
 
 
 @click.command()
-@click.option("--arch", type=click.Choice(list(NETWORKS)), show_default="fcnn", help="The architecture.")
+@click.option("--arch", type=click.Choice(ARCHITECTURES), show_default="fcnn", help="The architecture.")
 @click.option(
     "--dataset",
     show_default="auto",
@@ -43,14 +44,18 @@ SETTINGS = tuple(field.name for field in fields(Config))
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
-    show_default="240 on MNIST, elsewhere as many as make the same number of steps",
+    show_default="240 on MNIST, 20 on Fashion-MNIST, elsewhere as many as make the same number of steps",
     help="Passes over the training set.",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), show_default="128", help="Examples a step.")
+@click.option("--batch-size", type=click.IntRange(min=1), show_default="128; cnn 64", help="Examples a step.")
 @click.option("--optimizer", type=click.Choice(["sgd", "adam"]), show_default="sgd", help="The paper says SGD.")
-@click.option("--learning-rate", type=float, show_default="0.001", help="Step length of the optimizer.")
+@click.option(
+    "--learning-rate", type=float, show_default="0.001; cnn 0.01 from scratch", help="Step length of the optimizer."
+)
 @click.option("--momentum", type=float, show_default="0.0", help="Of sgd.")
-@click.option("--widths", type=options.Numbers(int), show_default="784,20,20,20,20,20,10", help="Layers of the net.")
+@click.option("--widths", type=options.Numbers(int), show_default="784,20,20,20,20,20,10", help="Layers of fcnn.")
+@click.option("--padding", type=click.Choice(PADDINGS), show_default="valid", help="Of cnn's convolutions.")
+@click.option("--activation", type=click.Choice(list(ACTIVATIONS)), show_default="relu", help="Of cnn's convolutions.")
 @click.option("--l1", type=options.Lambdas(), help="l1 norm of layers, Eq. (5): 1=0.01 adds 0.01 |W1|_1 to the loss.")
 @click.option("--nuclear", type=options.Lambdas(), help="Nuclear norm of layers, Eq. (6): 1=0.03,2=0.01.")
 @click.option(
@@ -135,7 +140,7 @@ def train(
     what = f"{settled.arch} on {data.name} ({data.source}), {settled.method} training"
     note(f"{run.folder}: {what}, {epochs} epochs, seed {settled.seed}")
 
-    with blas_threads(settled.threads), sigterm_interrupts():
+    with blas_threads(settled.blas_threads), sigterm_interrupts():
         with Bar("training", epochs, "epochs") as bar:
 
             def on_epoch(record: Record) -> None:
@@ -162,27 +167,29 @@ def _created(
     data_dir: Path | None,
 ) -> Run:
     """A new run. What is given as an option wins over the method, the method over the file, that over the defaults."""
-    config = Config.from_toml(_read(file), str(file)) if file else Config()
-    if config.start and not source:
-        raise UsageError(f"{file} is of a run that started from {config.start}: name it again with --from")
-    config, start = _fine_tuning(config, source) if source else (config, None)
-    config = replace(config, **(_settings(method, given.get("arch", config.arch)) | given))
+    settings = read_settings(_read(file), str(file)) if file else {}
+    if settings.get("start") and not source:
+        raise UsageError(f"{file} is of a run that started from {settings['start']}: name it again with --from")
+    inherited, start = _fine_tuning(source) if source else ({}, None)
+    settings |= inherited
+    settings |= _settings(method, given.get("arch", settings.get("arch", "fcnn")))
+    config = Config.of(**(settings | given))
     backend = make_backend(config.backend)
     data = find_data(config.dataset, config.arch, data_dir)
     epochs = config.epochs_for(len(data.train.labels))
     config = replace(config, dataset=data.name, backend=backend.name, epochs=epochs)
-    with blas_threads(config.threads):  # which the manifest records
+    with blas_threads(config.blas_threads):  # which the manifest records
         return Run.create(out or _free(Path("runs"), _name(config)), config, data, start)
 
 
-def _fine_tuning(config: Config, source: Path) -> tuple[Config, Checkpoint]:
-    """The configuration with the net and the data of the run it starts from, and that run's latest weights."""
+def _fine_tuning(source: Path) -> tuple[dict[str, Any], Checkpoint]:
+    """The net and the data of the run that is started from, and its latest weights."""
     run = Run.open(source)
     start = run.latest(warn)
     if start is None:
         raise DataError(f"{source} has no checkpoint to start from")
-    inherited = {name: getattr(run.config, name) for name in ("arch", "dataset", "dtype", "widths")}
-    return replace(config, **inherited, start=str(source)), start
+    names = ("arch", "dataset", "dtype", "widths", "padding", "activation")
+    return {name: getattr(run.config, name) for name in names} | {"start": str(source)}, start
 
 
 def _settings(method: str | None, arch: str) -> dict[str, Any]:

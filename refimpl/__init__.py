@@ -5,13 +5,14 @@ Read the source in this order; each file fits on a screen or two.
     backend     arrays in, the same arrays out: NumPy and CuPy from one source
     tape        backpropagation, whole
     ops         affine, tanh: forward and backward side by side
+    conv        convolution, max-pooling, relu
     loss        softmax cross-entropy, the classification margins
-    fcnn        the paper's fully connected net
+    fcnn cnn    the paper's two nets
     attacks     FGSM, PGD, GNM: one attack, one function
     metrics     effective sparsity, effective rank
     information mutual information between layers, inputs and labels
     regularizers  l1, nuclear norm, joint product; proximal steps
-    optim step  one training step; `workspace` and `fused_step` are the same, fast
+    optim step  one training step; `fused_step`, `workspace`, `block`, `cnn_workspace`, `polar` are the same, fast
     train       the loop
     adversary   an attack with its budget
     evaluate    the fooling ratio
@@ -20,7 +21,7 @@ Read the source in this order; each file fits on a screen or two.
 The mathematics knows nothing of files, the files nothing of the command line.
 """
 
-from . import attacks, fcnn, regularizers
+from . import attacks, cnn, fcnn, regularizers
 from .adversary import Attack
 from .backend import backend, namespace
 from .data import load
@@ -47,6 +48,7 @@ __all__ = [
     "adam",
     "attacks",
     "backend",
+    "cnn",
     "cross_entropy",
     "effective_rank",
     "effective_sparsity",

@@ -13,7 +13,7 @@ from .attacks import distance, verify
 from .backend import Array, Backend, Params, to_host
 from .errors import NumericalError
 from .metrics import interval
-from .objectives import Network, loss_gradient
+from .objectives import Network, logits, loss_gradient
 from .ops import scale
 
 
@@ -69,7 +69,7 @@ def fooling(
         x = to_host(batch.x)
         for attack, start, rows in zip(attacks, starts, found, strict=True):
             x_adv = attack.perturb(network, params, batch.x, batch.y, start)
-            label = to_host(backend.xp.argmax(network.forward(params, x_adv)[0], axis=-1))
+            label = to_host(backend.xp.argmax(logits(network, params, x_adv), axis=-1))
             x_adv = to_host(x_adv)
             verify(x, x_adv, eps=attack.eps, norm=attack.norm, clip=attack.clip)
             moved = distance(x, x_adv, attack.norm)
@@ -92,7 +92,7 @@ def _correct(
     for start in range(0, len(labels), chunk):
         x = scale(backend.asarray(images[start : start + chunk]), backend.dtype(dtype))
         y = backend.asarray(labels[start : start + chunk], "int64")
-        prediction = to_host(backend.xp.argmax(network.forward(params, x)[0], axis=-1))
+        prediction = to_host(backend.xp.argmax(logits(network, params, x), axis=-1))
         index = np.flatnonzero(prediction == labels[start : start + chunk])
         if not index.size:
             continue

@@ -12,7 +12,6 @@ from .checkpoint import Checkpoint
 from .data import Dataset
 from .errors import DataError, UsageError
 from .manifest import differences, environment, now
-from .networks import NETWORKS
 from .records import to_line
 from .runs import Run
 from .train import Record, examples, make_step, train
@@ -55,7 +54,7 @@ def _fit(
     _forget_after(run, last.epoch)
     run.write_manifest(manifest | {"status": "running"})
 
-    network, arrays = NETWORKS[config.arch], examples(data, backend)
+    network, arrays = config.network, examples(data, backend)
     step = make_step(
         network,
         last.params,

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from .backend import Params
+from .matrix import as_matrix
 from .penalty import Penalty
 from .polar import WarmPolar
 
@@ -16,7 +17,7 @@ class FusedPenalty:
         self.params, warm = params, {}
         if penalty.proximal is None:
             warm = {layer: lam for layer, lam in penalty.nuclear.items() if params[layer].dtype == np.float32}
-        self.polars = {layer: (lam, WarmPolar(params[layer])) for layer, lam in warm.items()}
+        self.polars = {layer: (lam, WarmPolar(as_matrix(params[layer]))) for layer, lam in warm.items()}
         others = {layer: lam for layer, lam in penalty.nuclear.items() if layer not in warm}
         self.rest = replace(penalty, nuclear=others)
 
@@ -28,4 +29,5 @@ class FusedPenalty:
         for name, share in self.rest.gradients(self.params):
             grads[name] += share
         for name, (lam, polar) in self.polars.items():
-            grads[name] += polar(lam)
+            share = as_matrix(grads[name])  # a view
+            share += polar(lam)

@@ -4,16 +4,20 @@ from typing import Any
 
 from jaxtyping import Int, UInt8
 
-from .backend import Array, Params
+from .backend import Array, Params, namespace
 from .information import Bounds, label_information, mutual_information
+from .matrix import as_matrix
 from .metrics import effective_rank, effective_sparsity
 from .objectives import Network
 from .ops import scale
 
+CHUNK = 250
+"""Examples whose every layer is in memory at a time."""
+
 
 def measure_weights(params: Params) -> dict[str, tuple[Array, Array]]:
     """Effective rank and effective sparsity of every weight matrix, by name, left on the device."""
-    weights = {name: W for name, W in params.items() if name.startswith("W")}
+    weights = {name: as_matrix(W) for name, W in params.items() if name.startswith("W")}
     return {name: (effective_rank(W), effective_sparsity(W)) for name, W in weights.items()}
 
 
@@ -22,7 +26,7 @@ def layers(params: Params) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "shape": list(params[name].shape),
+            "shape": list(as_matrix(params[name]).shape),
             "effective_rank": float(rank),
             "effective_sparsity": float(sparsity),
         }
@@ -41,8 +45,10 @@ def information(
 
     Waits for the device.
     """
-    rows = []
-    for t in network.hidden(params, scale(images, params["W1"].dtype)):
+    rows, xp = [], namespace(images)
+    parts = [scale(images[i : i + CHUNK, ...], params["W1"].dtype) for i in range(0, images.shape[0], CHUNK)]
+    for chunks in zip(*(network.hidden(params, part) for part in parts), strict=True):
+        t = xp.concat(chunks)
         row = _bounds("mutual_information", mutual_information(t, sigma2))
         if labels is not None:
             row |= _bounds("label_information", label_information(t, labels, sigma2))

@@ -1,7 +1,7 @@
-"""The methods of the paper by name, as settings of a run: the rows of Table 1.
+"""The methods of the paper by name, as settings of a run: the rows of Table 1 (fcnn) and of Table 2 (cnn).
 
-The regularizers act on W1 (Section 5). Where a row of the paper adversarially trains, it goes on from the natural net:
-that is `train --method pgd --from RUN`.
+Of the fully connected net W1 is regularized, of the convolutional one W1 and W2 by l1 and W2 by the nuclear norm.
+Where the paper trains adversarially it goes on from the natural net: `train --method pgd --from RUN`.
 """
 
 from typing import Any
@@ -20,5 +20,14 @@ METHODS: dict[str, dict[str, Settings]] = {
         "nuclear-0.01": {"nuclear": {"W1": 0.01}},
         "l1-0.01-nuclear-0.01": {"l1": {"W1": 0.01}, "nuclear": {"W1": 0.01}},
         "l1-0.01-nuclear-0.03": {"l1": {"W1": 0.01}, "nuclear": {"W1": 0.03}},
-    }
+    },
+    "cnn": {
+        "natural": {},
+        "fgsm": {"adversarial": "fgsm"},
+        "pgd": {"adversarial": "pgd"},
+        "l1-0.01": {"l1": {"W1": 0.01, "W2": 0.01}},
+        "l1-0.01-nuclear-0.05": {"l1": {"W1": 0.01, "W2": 0.01}, "nuclear": {"W2": 0.05}},
+        "l1-0.01-nuclear-0.1": {"l1": {"W1": 0.01, "W2": 0.01}, "nuclear": {"W2": 0.1}},
+        "l1-0.01-nuclear-0.5": {"l1": {"W1": 0.01, "W2": 0.01}, "nuclear": {"W2": 0.5}},
+    },
 }

@@ -1,33 +1,28 @@
 r"""What an attack climbs: gradients by the input, of a network that the attack itself never sees."""
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
 
-import numpy as np
 from jaxtyping import Float, Int
 
-from . import fcnn, workspace
+from . import fast
 from .backend import Array, Params, namespace
+from .fast import Network, has_workspace
 from .loss import cross_entropy, margin_directions, margins
-from .tape import Tape, input_gradient
+from .tape import input_gradient
 
 
-@runtime_checkable
-class Network(Protocol):
-    """A module that computes logits and hidden representations: `refimpl.fcnn`."""
-
-    def forward(self, params: Params, x: Array) -> tuple[Array, Tape]: ...
-
-    def hidden(self, params: Params, x: Array) -> list[Array]: ...
+def logits(network: Network, params: Params, x: Float[Array, "batch n"]) -> Float[Array, "batch classes"]:
+    """`network.forward` without its tape, by the fastest way there is."""
+    return fast.logits(network, params, x) if has_workspace(network, x) else network.forward(params, x)[0]
 
 
 def loss_gradient(network: Network, params: Params, y: Int[Array, "batch"]) -> Callable[[Array], Array]:
     """x -> the gradient by x of the cross-entropy, summed over the batch so that no example's is scaled by it.
 
-    `taped_loss_gradient` is the definition; where `workspace` has a faster one, this is the faster one.
+    `taped_loss_gradient` is the definition; where `fast` has a faster one, this is the faster one.
     """
-    if network is fcnn and isinstance(y, np.ndarray):
-        return workspace.loss_gradient(params, y)
+    if has_workspace(network, y):
+        return fast.loss_gradient(network, params, y)
     return taped_loss_gradient(network, params, y)
 
 
@@ -45,7 +40,19 @@ def taped_loss_gradient(network: Network, params: Params, y: Int[Array, "batch"]
 def margin_gradients(
     network: Network, params: Params, k: Int[Array, "batch"]
 ) -> Callable[[Array], tuple[Array, Array]]:
-    """x -> the margins of class k, (batch, K-1), and their gradients by x, (batch, K-1, n), in one backward pass."""
+    """x -> the margins of class k, (batch, K-1), and their gradients by x, (batch, K-1, n).
+
+    `taped_margin_gradients` is the definition, as for `loss_gradient`.
+    """
+    if has_workspace(network, k):
+        return fast.margin_gradients(network, params, k)
+    return taped_margin_gradients(network, params, k)
+
+
+def taped_margin_gradients(
+    network: Network, params: Params, k: Int[Array, "batch"]
+) -> Callable[[Array], tuple[Array, Array]]:
+    """`margin_gradients` by the tape, all of them in one backward pass, on every backend."""
 
     def margins_of(
         x: Float[Array, "batch n"],
@@ -63,6 +70,6 @@ def least_margin(network: Network, params: Params, k: Int[Array, "batch"]) -> Ca
     """x -> the smallest margin of class k, (batch,): negative where the example is given another class."""
 
     def least(x: Float[Array, "batch n"]) -> Float[Array, "batch"]:
-        return namespace(x).min(margins(network.forward(params, x)[0], k)[0], axis=-1)
+        return namespace(x).min(margins(logits(network, params, x), k)[0], axis=-1)
 
     return least

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .backend import Array, Params
+from .backend import Array, Params, namespace
 from .errors import UsageError
+from .matrix import as_matrix
 from .regularizers import joint, l1, nuclear, singular_value_threshold, soft_threshold
 
 
@@ -15,9 +16,9 @@ class Penalty:
     r"""$\sum_i \lambda_{1,i} \|W^i\|_1 + \sum_i \lambda_{*,i} \|W^i\|_* + \lambda_{joint} \|W^m \cdots W^1\|_1$.
 
     `l1` and `nuclear` map a layer's name to its lambda: `{"W1": 0.01}`. Added to the *mean* cross-entropy, as Eq.
-    (8) is written; biases are not regularized. With `proximal`, the learning rate, the l1 and nuclear terms act by
-    a proximal step of that length after each step instead of by their subgradients. Raises `UsageError` for a lambda
-    that is negative or not finite.
+    (8) is written; a convolution is its matrix of filters (Appendix B); biases are not regularized. With `proximal`,
+    the learning rate, the l1 and nuclear terms act by a proximal step of that length after each step instead of by
+    their subgradients. Raises `UsageError` for a lambda that is negative or not finite.
     """
 
     l1: Mapping[str, float] = field(default_factory=dict)
@@ -35,7 +36,7 @@ class Penalty:
         terms: dict[str, Array] = {}
         for name, norm, lambdas in (("l1", l1, self.l1), ("nuclear", nuclear, self.nuclear)):
             if lambdas:
-                terms[name] = sum(lam * norm(params[layer])[0] for layer, lam in lambdas.items())
+                terms[name] = sum(lam * norm(as_matrix(params[layer]))[0] for layer, lam in lambdas.items())
         if self.joint:
             terms["joint"] = self.joint * joint(_weights(params))[0]
         return terms
@@ -45,7 +46,9 @@ class Penalty:
         found: list[tuple[str, Array]] = []
         if self.proximal is None:
             for norm, lambdas in ((l1, self.l1), (nuclear, self.nuclear)):
-                found += [(layer, lam * norm(params[layer])[1]) for layer, lam in lambdas.items()]
+                for layer, lam in lambdas.items():
+                    W = params[layer]
+                    found.append((layer, namespace(W).reshape(lam * norm(as_matrix(W))[1], W.shape)))
         if self.joint:
             names = [name for name in params if name.startswith("W")]
             shares: list[Any] = joint(_weights(params))[1]
@@ -61,7 +64,8 @@ class Penalty:
         if self.proximal is not None:
             for prox, lambdas in ((soft_threshold, self.l1), (singular_value_threshold, self.nuclear)):
                 for layer, lam in lambdas.items():
-                    changed[layer] = prox(changed.get(layer, params[layer]), self.proximal * lam)
+                    W: Array = changed.get(layer, params[layer])
+                    changed[layer] = namespace(W).reshape(prox(as_matrix(W), self.proximal * lam), W.shape)
         return changed
 
 

@@ -23,7 +23,6 @@ from .checkpoint import Checkpoint
 from .config import Config
 from .data import Dataset
 from .errors import DataError, UsageError
-from .fcnn import init
 from .manifest import environment, now
 from .seeds import STREAMS
 
@@ -145,7 +144,7 @@ class Run:
 
 def _untrained(config: Config) -> Checkpoint:
     """The initial weights and optimizer state, on the host."""
-    params = init(make_backend("numpy"), config.seed, config.widths, config.dtype)
+    params = config.init(make_backend("numpy"))
     return Checkpoint(0, params, config.make_optimizer().init(params))
 
 

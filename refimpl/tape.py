@@ -36,10 +36,12 @@ def input_gradient(tape: Tape, dy: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def gradients(tape: Tape, dy: Float[Array, "..."]) -> Params:
-    """The gradient by every parameter, by name, in the order of the forward pass; none by the input."""
+    """The gradient by every parameter, by name, in the order of the forward pass; none by what comes before them."""
     grads: Params = {}
-    (first_names, first), *rest = tape
-    for names, pull in reversed(rest):
+    first = next((i for i, (names, _) in enumerate(tape) if names), len(tape))
+    for i in reversed(range(first, len(tape))):
+        names, pull = tape[i]
         grads = dict(zip(names, pull.params(dy), strict=True)) | grads
-        dy = pull.x(dy)
-    return dict(zip(first_names, first.params(dy), strict=True)) | grads
+        if i > first:
+            dy = pull.x(dy)
+    return grads

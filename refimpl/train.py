@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from . import fcnn
 from .adversary import Adversary
 from .backend import Array, Backend, Params, like, namespace, to_host
 from .data import Dataset
@@ -16,7 +15,7 @@ from .fused_step import FusedStep
 from .layers import measure_weights
 from .loss import cross_entropy
 from .metrics import n_correct
-from .objectives import Network
+from .objectives import Network, has_workspace, logits
 from .ops import scale
 from .optim import Optimizer, State
 from .penalty import NO_PENALTY, Penalty
@@ -78,8 +77,8 @@ def make_step(
     adversary: Adversary | None = None,
 ) -> Step | FusedStep:
     """The fast step where there is one, else the readable one."""
-    if network is fcnn and isinstance(images, np.ndarray):
-        return FusedStep(params, state, optimizer, images, labels, penalty, adversary)
+    if has_workspace(network, images):
+        return FusedStep(network, params, state, optimizer, images, labels, penalty, adversary)
     return Step(network, params, state, optimizer, images, labels, penalty, adversary)
 
 
@@ -139,9 +138,9 @@ def score(
     losses, correct = [], []
     for part in _slices(n, chunk):
         y = labels[part]
-        logits, _ = network.forward(params, scale(images[part, ...], dtype))
-        losses.append(cross_entropy(logits, y)[0] * (y.shape[0] / n))
-        correct.append(n_correct(logits, y))
+        z = logits(network, params, scale(images[part, ...], dtype))
+        losses.append(cross_entropy(z, y)[0] * (y.shape[0] / n))
+        correct.append(n_correct(z, y))
     return xp.sum(xp.stack(losses)), xp.asarray(xp.sum(xp.stack(correct)), dtype=dtype)
 
 

@@ -5,13 +5,10 @@ The mathematics is theirs, and parity tests hold it to them. Two things differ. 
 writes into an array that is there already.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from jaxtyping import Float, Int
 
 from .backend import Params
-from .errors import UsageError
 
 
 class Workspace:
@@ -35,6 +32,15 @@ class Workspace:
             if h is not self.h[-1]:
                 np.tanh(h, out=h)
             inputs = h
+
+    @property
+    def logits(self) -> Float[np.ndarray, "batch classes"]:
+        """After `forward`, and until `cross_entropy` overwrites them."""
+        return self.h_T[-1]
+
+    def receive(self, dz: Float[np.ndarray, "batch classes"]) -> None:
+        """Any other gradient by the logits, for `input_gradient`."""
+        self.dz[-1][...] = dz.T
 
     def cross_entropy(self, t: Float[np.ndarray, "batch classes"], weight: float) -> np.floating:
         """The mean cross-entropy; its gradient, each example counted `weight` times, goes to the last `dz`.
@@ -76,24 +82,6 @@ class Workspace:
         np.subtract(1, slope, out=slope)
         np.dot(self.W_T[i], self.dz[i], out=dz)
         np.multiply(dz, slope, out=dz)
-
-
-def loss_gradient(
-    params: Params, y: Int[np.ndarray, "batch"]
-) -> Callable[[Float[np.ndarray, "batch n"]], Float[np.ndarray, "batch n"]]:
-    """`objectives.loss_gradient` for `fcnn`: x -> the gradient by x of the summed cross-entropy."""
-    workspace = Workspace(len(y), params)
-    shape, dtype = (len(y), workspace.W[0].shape[1]), workspace.W[0].dtype
-    t = one_hot(y, params)
-
-    def gradient(x: Float[np.ndarray, "batch n"]) -> Float[np.ndarray, "batch n"]:
-        if x.shape != shape or x.dtype != dtype:
-            raise UsageError(f"expected inputs {dtype}{shape}, got {x.dtype}{x.shape}")
-        workspace.forward(x)
-        workspace.cross_entropy(t, 1.0)
-        return workspace.input_gradient()
-
-    return gradient
 
 
 def one_hot(y: Int[np.ndarray, "batch"], params: Params) -> Float[np.ndarray, "batch classes"]:

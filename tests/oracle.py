@@ -25,6 +25,10 @@ class _Namespace:
     def permute_dims(x: Any, axes: tuple[int, ...]) -> Any:
         return anp.transpose(x, axes)
 
+    @staticmethod
+    def concat(arrays: Any, axis: int = 0) -> Any:
+        return anp.concatenate(arrays, axis=axis)
+
 
 _NAMESPACES[ArrayBox] = _Namespace()
 

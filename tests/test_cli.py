@@ -204,6 +204,25 @@ def test_an_adversarial_run_watches_its_fooling_ratio(refimpl, run):
     assert not any("attacks" in line for line in Run.open(run).history)
 
 
+def test_the_cnn_is_trained_attacked_and_measured_like_the_other(refimpl):
+    refimpl("train", "--arch", "cnn", "--dataset", "strokes", "--epochs", "1", "--no-report", "--out", "cnn")
+    config = Run.open(Path("cnn")).config
+    assert (config.batch_size, config.learning_rate, config.threads) == (64, 0.01, 1)
+    tuned = ("train", "--from", "cnn", "--method", "l1-0.01-nuclear-0.05", "--epochs", "1", "--no-report", "--out")
+    refimpl(*tuned, "tuned")
+    refimpl(*tuned, "tuned-2", "--threads", "2")
+    assert Path("tuned/history.jsonl").read_bytes() == Path("tuned-2/history.jsonl").read_bytes()
+    run = Run.open(Path("tuned"))
+    assert (run.config.learning_rate, run.config.nuclear) == (0.001, {"W2": 0.05})
+    assert {"l1", "nuclear"} < set(run.history[0])
+    assert [layer["name"] for layer in run.history[0]["layers"]] == ["W1", "W2", "W3", "W4"]
+    attacked = last_object(refimpl("attack", "tuned", "--examples", "200", "--no-save-images", "--json"))["attacks"][0]
+    assert attacked["fooling_ratio"] > 0.1
+    assert "32 x 288" in refimpl("measure", "tuned").stdout
+    assert "chain" in refimpl("train", "--from", "cnn", "--joint", "0.1", code=2).stderr
+    assert "is no method of cnn" in refimpl("train", "--from", "cnn", "--method", "nuclear-0.01", code=2).stderr
+
+
 def test_resume_goes_on_for_longer(refimpl, run):
     assert "warning" not in refimpl("train", "--resume", run, "--epochs", "4", "--no-report").stderr
     refimpl("train", "--dataset", "strokes", "--epochs", "4", "--out", "straight", "--no-report")
@@ -389,4 +408,4 @@ def test_help_shows_defaults_and_units(refimpl):
     text = re.sub(r"\s+", " ", refimpl("attack", "--help").stdout)
     assert "units of pixels in [0, 1]" in text
     assert "[default: 0.05]" in text
-    assert "[default: (0.001)]" in re.sub(r"\s+", " ", refimpl("train", "--help").stdout)
+    assert "[default: (0.001; cnn 0.01 from scratch)]" in re.sub(r"\s+", " ", refimpl("train", "--help").stdout)

@@ -64,10 +64,20 @@ def test_a_method_has_the_name_of_what_it_does():
     assert Config(joint=0.001).method == "joint"
 
 
+def test_the_cnns_defaults_are_the_papers():
+    """Section 5: batches of 64, learning rate 0.01 from scratch and 0.001 to fine-tune."""
+    config, tuned = Config.of(arch="cnn"), Config.of(arch="cnn", start="runs/natural")
+    assert (config.batch_size, config.learning_rate) == (64, 0.01)
+    assert (tuned.batch_size, tuned.learning_rate) == (64, 0.001)
+    assert Config.from_toml("arch = 'cnn'\nbatch_size = 7", "here").batch_size == 7
+    assert Config.of() == Config()
+
+
 def test_every_named_method_is_a_configuration_of_that_name():
-    assert len(METHODS["fcnn"]) == 7  # the rows of Table 1
-    for name, settings in METHODS["fcnn"].items():
-        assert Config(**(NATURAL | settings)).method == name
+    for arch, methods in METHODS.items():
+        assert len(methods) == 7  # the rows of Tables 1 and 2
+        for name, settings in methods.items():
+            assert Config.of(arch=arch, **(NATURAL | settings)).method == name
 
 
 @pytest.mark.parametrize(
@@ -101,6 +111,12 @@ def test_every_named_method_is_a_configuration_of_that_name():
         ("adversarial = 'pgd'\nadversarial_share = 1.5", "above 0 and at most 1, got 1.5"),
         ("adversarial = 'pgd'\nadversarial_share = nan", "above 0 and at most 1"),
         ("proximal = true\noptimizer = 'adam'", "proximal steps have the length of sgd's"),
+        ("arch = 'cnn'\njoint = 0.1", "filters do not chain"),
+        ("arch = 'cnn'\n[l1]\nW5 = 0.1", "a regularized layer must be one of W1, W2, W3, W4"),
+        ("arch = 'cnn'\nwidths = [784, 10]", "widths belong to fcnn"),
+        ("padding = 'same'", "padding and activation belong to cnn"),
+        ("arch = 'cnn'\npadding = 'full'", "padding must be one of valid, same"),
+        ("arch = 'cnn'\nactivation = 'gelu'", "activation must be one of relu, tanh, identity"),
         ("watch = 'rank'", "watch must be one of auto, none, fooling, mi, all"),
         ("watch_examples = 0", "watch_examples must be at least 1"),
     ],

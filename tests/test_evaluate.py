@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 
 from refimpl import Attack, NumericalError, UsageError, fcnn, fooling
 from refimpl.attacks import verify
+from refimpl.objectives import logits
 from refimpl.ops import scale
 from refimpl.records import to_json, write_outcome
 
@@ -65,8 +66,7 @@ def test_a_list_of_budgets_shares_the_clean_pass(net, images, monkeypatch):
     labels = predictions(net, images)
     attacks = [Attack(name="fgsm", eps=eps) for eps in (0.01, 0.1, 0.3)]
     passes = []
-    forward = fcnn.forward
-    monkeypatch.setattr(fcnn, "forward", lambda params, x: passes.append(len(x)) or forward(params, x))
+    monkeypatch.setattr("refimpl.evaluate.logits", lambda *args: passes.append(1) or logits(*args))
     together = run(net, images, labels, *attacks, chunk=300)
     assert len(passes) == 1 + len(attacks)
     monkeypatch.undo()

@@ -30,7 +30,7 @@ def test_the_fast_step_is_the_readable_step(rng, dtype, optimizer, widths):
     images, labels = problem(rng)
     params = fcnn.init(NUMPY, seed=2, widths=widths, dtype=dtype)
     readable = Step(fcnn, params, optimizer.init(params), optimizer, images, labels)
-    fast = FusedStep(params, optimizer.init(params), optimizer, images, labels)
+    fast = FusedStep(fcnn, params, optimizer.init(params), optimizer, images, labels)
     for t in range(1, 8):
         index = rng.permutation(50)[: 16 if t % 3 else 5]  # a short batch now and then
         assert_allclose(fast(index, t), readable(index, t), rtol=TOLERANCE[dtype])
@@ -48,7 +48,7 @@ def test_the_fast_step_is_the_readable_step_with_every_regularizer(rng, dtype, p
     penalty = Penalty(l1={"W1": 0.01, "W2": 0.02}, nuclear={"W1": 0.03}, joint=0.001, proximal=proximal)
     params = fcnn.init(NUMPY, seed=2, widths=(12, 5, 6, 4), dtype=dtype)
     readable = Step(fcnn, params, {}, sgd(0.1), images, labels, penalty)
-    fast = FusedStep(params, {}, sgd(0.1), images, labels, penalty)
+    fast = FusedStep(fcnn, params, {}, sgd(0.1), images, labels, penalty)
     for t in range(1, 6):
         index = rng.permutation(50)[:16]
         assert_allclose(fast(index, t), readable(index, t), rtol=TOLERANCE[dtype])
@@ -72,8 +72,8 @@ def test_the_fast_step_is_the_readable_step_under_attack(rng, adversary):
     images, labels = problem(rng)
     params = fcnn.init(NUMPY, seed=2, widths=(12, 5, 6, 4), dtype="float64")
     readable = Step(fcnn, params, {}, sgd(0.1), images, labels, adversary=adversary)
-    fast = FusedStep(params, {}, sgd(0.1), images, labels, adversary=adversary)
-    natural = FusedStep(params, {}, sgd(0.1), images, labels)
+    fast = FusedStep(fcnn, params, {}, sgd(0.1), images, labels, adversary=adversary)
+    natural = FusedStep(fcnn, params, {}, sgd(0.1), images, labels)
     for t in range(1, 6):
         index = rng.permutation(50)[:16]
         loss = fast(index, t)
@@ -100,14 +100,14 @@ def test_the_fast_input_gradient_is_the_taped_one(seed, batch, dtype):
 
 def test_the_fast_input_gradient_says_what_it_expects(rng):
     gradient = loss_gradient(fcnn, fcnn.init(NUMPY), np.zeros(2, int))
-    with pytest.raises(UsageError, match=r"expected inputs float32\(2, 784\), got float64\(2, 784\)"):
+    with pytest.raises(UsageError, match=r"expected inputs float32\(batch, 784\), got float64\(2, 784\)"):
         gradient(np.zeros((2, 784)))
 
 
 def test_parameters_handed_out_do_not_change_with_the_next_step(rng):
     images, labels = problem(rng)
     params = fcnn.init(NUMPY, widths=(12, 4))
-    step = FusedStep(params, {}, sgd(0.1), images, labels)
+    step = FusedStep(fcnn, params, {}, sgd(0.1), images, labels)
     before = step.params
     copy = {name: p.copy() for name, p in before.items()}
     step(np.arange(10), 1)

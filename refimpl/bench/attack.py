@@ -9,7 +9,7 @@ from .. import fcnn
 from ..attacks import pgd
 from ..backend import Backend, Params, to_host
 from ..data import Dataset
-from ..objectives import loss_gradient
+from ..objectives import Network, logits, loss_gradient
 from ..ops import scale
 from .race import Row, absent, race, row
 
@@ -18,10 +18,18 @@ CHUNKS = (256, 500)
 
 
 def bench_attack(
-    data: Dataset, params: Params, backend: Backend, *, against: tuple[str, ...], threads: int, repeats: int
+    data: Dataset,
+    network: Network,
+    params: Params,
+    backend: Backend,
+    *,
+    against: tuple[str, ...],
+    threads: int,
+    repeats: int,
 ) -> list[Row]:
     """Rows of seconds for PGD-20 on every test image, with the accuracy left; PyTorch in small and in large batches."""
-    title = f"attack fcnn, {data.name}, PGD-{STEPS} on {len(data.test.labels)} images"
+    arch = "fcnn" if network is fcnn else "cnn"
+    title = f"attack {arch}, {data.name}, PGD-{STEPS} on {len(data.test.labels)} images"
     images = backend.asarray(data.test.images)
     x, y = scale(images, backend.dtype("float32")), backend.asarray(data.test.labels, "int64")
     kept: dict[str, np.ndarray] = {}
@@ -29,7 +37,7 @@ def bench_attack(
     def ours() -> None:
         chunks = [slice(i, i + CHUNKS[0]) for i in range(0, len(data.test.labels), CHUNKS[0])]
         parts = [
-            pgd(loss_gradient(fcnn, params, y[part]), x[part], eps=EPS, step_size=STEP_SIZE, steps=STEPS)
+            pgd(loss_gradient(network, params, y[part]), x[part], eps=EPS, step_size=STEP_SIZE, steps=STEPS)
             for part in chunks
         ]
         kept["refimpl"] = to_host(backend.xp.concat(parts))
@@ -52,7 +60,7 @@ def bench_attack(
             runners[name] = theirs(name, chunk)
 
     times = race(runners, repeats)
-    accuracy = {name: _accuracy(params, backend, x_adv, data.test.labels) for name, x_adv in kept.items()}
+    accuracy = {name: _accuracy(network, params, backend, x_adv, data.test.labels) for name, x_adv in kept.items()}
     taken = times.pop("refimpl")
     rows = [
         row(title, taken, name, theirs, threads, accuracy=accuracy["refimpl"], peer_accuracy=accuracy[name])
@@ -61,6 +69,5 @@ def bench_attack(
     return rows + [absent(title, peer, threads) for peer in missing]
 
 
-def _accuracy(params: Params, backend: Backend, x: np.ndarray, y: np.ndarray) -> float:
-    logits, _ = fcnn.forward(params, backend.asarray(x))
-    return float((to_host(logits).argmax(axis=-1) == y).mean())
+def _accuracy(network: Network, params: Params, backend: Backend, x: np.ndarray, y: np.ndarray) -> float:
+    return float((to_host(logits(network, params, backend.asarray(x))).argmax(axis=-1) == y).mean())

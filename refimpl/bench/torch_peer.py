@@ -16,16 +16,33 @@ def tensors(data: Dataset) -> tuple[torch.Tensor, ...]:
     return tuple(torch.from_numpy(array) for part in parts for array in part)
 
 
-def network(params: Params) -> torch.nn.Sequential:
-    """The fully connected net with the weights given."""
+def network(params: Params, side: int) -> torch.nn.Sequential:
+    """The net with the weights given, fully connected or convolutional, for images of side x side pixels."""
+    modules = _convolutional(params, side) if params["W1"].ndim == 4 else _fully_connected(params)
+    layers = [module for module in modules if hasattr(module, "weight")]
+    with torch.no_grad():
+        for i, layer in enumerate(layers, start=1):
+            layer.weight.copy_(torch.from_numpy(params[f"W{i}"]))
+            layer.bias.copy_(torch.from_numpy(params[f"b{i}"]))
+    return torch.nn.Sequential(*modules)
+
+
+def _convolutional(params: Params, side: int) -> list[torch.nn.Module]:
+    """Without padding, with ReLU after pooling, the better order here too."""
+    modules: list[torch.nn.Module] = [torch.nn.Unflatten(1, (1, side, side))]
+    for name in ("W1", "W2"):
+        filters, channels, k, _ = params[name].shape
+        modules += [torch.nn.Conv2d(channels, filters, k), torch.nn.MaxPool2d(2), torch.nn.ReLU()]
+    (units, features), (classes, _) = params["W3"].shape, params["W4"].shape
+    dense = [torch.nn.Linear(features, units), torch.nn.Tanh(), torch.nn.Linear(units, classes)]
+    return [*modules, torch.nn.Flatten(), *dense]
+
+
+def _fully_connected(params: Params) -> list[torch.nn.Module]:
     weights = [p for name, p in params.items() if name.startswith("W")]
     widths = [weights[0].shape[1], *(len(W) for W in weights)]
     linear = [torch.nn.Linear(n, m) for n, m in pairwise(widths)]
-    with torch.no_grad():
-        for layer, W, b in zip(linear, weights, list(params.values())[1::2], strict=True):
-            layer.weight.copy_(torch.from_numpy(W))
-            layer.bias.copy_(torch.from_numpy(b))
-    return torch.nn.Sequential(*[module for layer in linear for module in (layer, torch.nn.Tanh())][:-1])
+    return [module for layer in linear for module in (layer, torch.nn.Tanh())][:-1]
 
 
 class Training:
@@ -33,7 +50,7 @@ class Training:
 
     def __init__(self, params: Params, data: Dataset, learning_rate: float, batch_size: int, threads: int) -> None:
         torch.set_num_threads(threads)
-        self.net, self.batch_size = network(params), batch_size
+        self.net, self.batch_size = network(params, data.train.images.shape[1]), batch_size
         self.optimizer = torch.optim.SGD(self.net.parameters(), lr=learning_rate)
         self.loss = torch.nn.CrossEntropyLoss()
         self.x, self.y, self.x_test, self.y_test = tensors(data)
@@ -46,7 +63,11 @@ class Training:
 
     def accuracy(self) -> float:
         with torch.no_grad():
-            return float((self.net(self.x_test).argmax(dim=1) == self.y_test).double().mean())
+            right = [
+                (self.net(x).argmax(dim=1) == y).sum()
+                for x, y in zip(self.x_test.split(1000), self.y_test.split(1000), strict=True)
+            ]
+            return float(sum(right)) / len(self.y_test)
 
 
 def nuclear_gradient(W: np.ndarray) -> np.ndarray:
@@ -62,7 +83,7 @@ class Attacking:
 
     def __init__(self, params: Params, data: Dataset, threads: int) -> None:
         torch.set_num_threads(threads)
-        self.net = network(params).requires_grad_(False)
+        self.net = network(params, data.test.images.shape[1]).requires_grad_(False)
         _, _, self.x, self.y = tensors(data)
 
     def pgd(self, x: torch.Tensor, y: torch.Tensor, eps: float, step_size: float, steps: int) -> torch.Tensor:

@@ -1,0 +1,111 @@
+r"""A block of the convolutional net on NumPy, every array allocated once: convolution, max-pooling, activation.
+
+The mathematics is that of `conv`, to the rounding; three things make it several times faster.
+
+* Images are channels last, so that a patch is copied in k runs of k C numbers.
+* Patches are ordered by the corner of the pooling window they belong to: pooling is the maximum of four contiguous
+  arrays, and patches that pooling leaves out are never made.
+* The bias is added after pooling, a quarter of the work, for $\max_i (y_i) + b = \max_i (y_i + b)$.
+"""
+
+from itertools import product
+
+import numpy as np
+from jaxtyping import Float
+from numpy.lib.stride_tricks import as_strided
+
+
+class Block:
+    """Convolution, 2 x 2 max-pooling and activation of `batch` square images; `x` is filled from outside."""
+
+    def __init__(self, batch: int, side: int, W: np.ndarray, border: int, activation: str) -> None:
+        filters, C, k, _ = W.shape
+        full, self.activation, self.k, self.C = side + 2 * border, activation, k, C
+        self.side = h = (full - k + 1) // 2
+        self.x = np.zeros((batch, full, full, C), W.dtype)
+        self.inside = self.x[:, border : border + side, border : border + side, :]
+        self.dx = np.empty_like(self.x)
+        self.dx_inside = self.dx[:, border : border + side, border : border + side, :]
+        n, row, column, channel = self.x.strides
+        windows, steps = (2, 2, batch, h, h), (row, column, n, 2 * row, 2 * column)
+        patches = 4 * batch * h * h
+        if C == 1:  # runs of k numbers are too short: one pixel of all patches after the other
+            self.windows = as_strided(self.x, (k, k, *windows), (row, column, *steps), writeable=False)
+            self.columns = np.empty(self.windows.shape, W.dtype)
+            self.matrix = self.columns.reshape(k * k, patches).T
+            self.landing = np.empty((k + 1, k + 1, batch, h, h), W.dtype)
+        else:
+            self.windows = as_strided(self.x, (*windows, k, k * C), (*steps, row, channel), writeable=False)
+            self.columns = np.empty(self.windows.shape, W.dtype)
+            self.matrix = self.columns.reshape(patches, k * k * C)
+            self.runs = [self._run(*where) for where in product(range(2), range(2), range(k), range(k - 1))]
+        self.y = np.empty((4, patches // 4, filters), W.dtype)
+        self.h, self.g = np.empty((batch, h, h, filters), W.dtype), np.empty((patches // 4, filters), W.dtype)
+        self.right, self.lower_right, self.lower = (np.empty((patches // 4, filters), bool) for _ in range(3))
+        self.ones = np.ones(patches // 4, W.dtype)
+
+    def _run(self, p: int, q: int, i: int, first: int) -> tuple[np.ndarray, np.ndarray]:
+        """Row i of every (k-1)th patch, and where in dx it came from: no two of them overlap."""
+        n, row, column, channel = self.dx.strides
+        run = self.columns[p, q, :, :, first :: self.k - 1, i, :]
+        steps = (n, 2 * row, 2 * (self.k - 1) * column, channel)
+        return as_strided(self.dx[:, p + i :, q + 2 * first :, :], run.shape, steps), run
+
+    def forward(self, W: Float[np.ndarray, "O kkC"], b: Float[np.ndarray, "O"]) -> None:
+        """Fill `h` from `x`, and remember where each window's first largest entry was."""
+        np.copyto(self.columns, self.windows)
+        np.dot(self.matrix, W.T, out=self.y.reshape(-1, len(W)))
+        upper_left, upper_right, lower_left, lower_right = self.y
+        np.greater(upper_right, upper_left, out=self.right)
+        np.maximum(upper_left, upper_right, out=upper_left)
+        np.greater(lower_right, lower_left, out=self.lower_right)
+        np.maximum(lower_left, lower_right, out=lower_left)
+        np.greater(lower_left, upper_left, out=self.lower)
+        h = self.h.reshape(self.g.shape)
+        np.maximum(upper_left, lower_left, out=h)
+        np.add(h, b, out=h)
+        if self.activation == "relu":
+            np.maximum(h, 0, out=h)
+        elif self.activation == "tanh":
+            np.tanh(h, out=h)
+
+    def backward(self, dh: Float[np.ndarray, "batch h w O"]) -> None:
+        """Fill `y` with the gradient by the convolution, `g` with the gradient by what pooling left of it."""
+        h, dh = self.h.reshape(self.g.shape), dh.reshape(self.g.shape)
+        if self.activation == "relu":
+            np.multiply(dh, h > 0, out=self.g)
+        elif self.activation == "tanh":
+            np.multiply(h, h, out=self.g)
+            np.subtract(1, self.g, out=self.g)
+            np.multiply(dh, self.g, out=self.g)
+        else:
+            self.g[...] = dh
+        upper_left, upper_right, lower_left, lower_right = self.y
+        np.multiply(self.g, self.lower, out=lower_left)
+        np.subtract(self.g, lower_left, out=upper_left)
+        np.multiply(upper_left, self.right, out=upper_right)
+        np.subtract(upper_left, upper_right, out=upper_left)
+        np.multiply(lower_left, self.lower_right, out=lower_right)
+        np.subtract(lower_left, lower_right, out=lower_left)
+
+    def weight_gradients(self, dW: Float[np.ndarray, "O kkC"], db: Float[np.ndarray, "O"]) -> None:
+        """After `backward`, and before `input_gradient`, which overwrites the patches."""
+        np.dot(self.y.reshape(-1, len(dW)).T, self.matrix, out=dW)
+        np.dot(self.ones, self.g, out=db)
+
+    def input_gradient(self, W: Float[np.ndarray, "O kkC"]) -> Float[np.ndarray, "batch side side C"]:
+        """The gradient by x without its border, after `backward`."""
+        dy, k, C, h = self.y.reshape(-1, len(W)), self.k, self.C, self.side
+        self.dx[...] = 0
+        if C == 1:
+            np.dot(W.T, dy.T, out=self.columns.reshape(k * k, -1))
+            self.landing[...] = 0
+            for p, q, i, j in product(range(2), range(2), range(k), range(k)):
+                self.landing[p + i, q + j] += self.columns[i, j, p, q]
+            for r, c in product(range(k + 1), repeat=2):
+                self.dx[:, r : r + 2 * h : 2, c : c + 2 * h : 2, 0] += self.landing[r, c]
+        else:
+            np.dot(dy, W, out=self.matrix)
+            for target, run in self.runs:
+                np.add(target, run, out=target)
+        return self.dx_inside

@@ -1,0 +1,103 @@
+"""Which passes are fast: on NumPy those of `workspace` and `cnn_workspace`, each held to its definition by a test."""
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from . import fcnn
+from .backend import Array, Params
+from .cnn import check_images
+from .cnn_workspace import CNNWorkspace
+from .errors import UsageError
+from .loss import margin_directions, margins
+from .networks import CNN
+from .tape import Tape
+from .workspace import Workspace, one_hot
+
+CHUNK = 256
+
+
+@runtime_checkable
+class Network(Protocol):
+    """What computes logits and hidden representations: `refimpl.fcnn`, or a `networks.CNN`."""
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Tape]: ...
+
+    def hidden(self, params: Params, x: Array) -> list[Array]: ...
+
+
+def has_workspace(network: Network, x: Array) -> bool:
+    return isinstance(x, np.ndarray) and (network is fcnn or isinstance(network, CNN))
+
+
+def workspace(network: Network, params: Params, x: Float[np.ndarray, "batch n"]) -> Workspace | CNNWorkspace:
+    """The arrays for inputs like x. Raises `UsageError` for an empty batch, another dtype, another size."""
+    if isinstance(network, CNN):
+        check_images(params, x)
+        return CNNWorkspace(len(x), x.shape[1], params, network)
+    W = params["W1"]
+    if x.dtype != W.dtype or x.shape[1] != W.shape[1]:
+        raise UsageError(f"expected inputs {W.dtype}(batch, {W.shape[1]}), got {x.dtype}{x.shape}")
+    return Workspace(len(x), params)
+
+
+def loss_gradient(
+    network: Network, params: Params, y: Int[np.ndarray, "batch"]
+) -> Callable[[Float[np.ndarray, "batch n"]], Float[np.ndarray, "batch n"]]:
+    """`objectives.loss_gradient`: x -> the gradient by x of the summed cross-entropy."""
+    passes = _Passes(network, params, len(y))
+    t = one_hot(y, params)
+
+    def gradient(x: Float[np.ndarray, "batch n"]) -> Float[np.ndarray, "batch n"]:
+        workspace = passes.forward(x)
+        workspace.cross_entropy(t, 1.0)
+        return workspace.input_gradient()
+
+    return gradient
+
+
+def margin_gradients(
+    network: Network, params: Params, k: Int[np.ndarray, "batch"]
+) -> Callable[[Float[np.ndarray, "batch n"]], tuple[Array, Array]]:
+    """`objectives.margin_gradients`, one backward pass a margin through the same forward pass."""
+    passes = _Passes(network, params, len(k))
+
+    def margins_of(
+        x: Float[np.ndarray, "batch n"],
+    ) -> tuple[Float[np.ndarray, "batch others"], Float[np.ndarray, "batch others n"]]:
+        workspace = passes.forward(x)
+        logits = workspace.logits.copy()
+        D = margin_directions(k, logits.shape[1], logits.dtype)
+        dx = np.empty((len(x), D.shape[1], x.shape[1]), x.dtype)
+        for other in range(D.shape[1]):
+            workspace.receive(D[:, other])
+            dx[:, other] = workspace.input_gradient()
+        return margins(logits, k)[0], dx
+
+    return margins_of
+
+
+def logits(network: Network, params: Params, x: Float[np.ndarray, "batch n"]) -> Float[np.ndarray, "batch classes"]:
+    """The forward pass alone, `CHUNK` images at a time, so that memory does not grow with x."""
+    parts = [x[i : i + CHUNK] for i in range(0, len(x), CHUNK)]
+    passes = {len(part): _Passes(network, params, len(part)) for part in parts}
+    return np.concatenate([passes[len(part)].forward(part).logits.copy() for part in parts])
+
+
+class _Passes:
+    """A workspace made when the first input shows its size."""
+
+    def __init__(self, network: Network, params: Params, batch: int) -> None:
+        self.network, self.params, self.batch = network, params, batch
+        self.workspace: Workspace | CNNWorkspace | None = None
+        self.shape: tuple[int, ...] = ()
+
+    def forward(self, x: Float[np.ndarray, "batch n"]) -> Workspace | CNNWorkspace:
+        if self.workspace is None:
+            self.workspace, self.shape = workspace(self.network, self.params, x), (self.batch, x.shape[1])
+        if x.shape != self.shape or x.dtype != self.params["W1"].dtype:
+            raise UsageError(f"expected inputs {self.params['W1'].dtype}{self.shape}, got {x.dtype}{x.shape}")
+        self.workspace.forward(x)
+        return self.workspace

@@ -1,0 +1,145 @@
+"""The convolutional net as a whole: shapes, initial weights, forward, tape, and what it refuses."""
+
+import math
+
+import naive
+import numpy as np
+import oracle
+import pytest
+from backends import NUMPY
+from numpy.testing import assert_allclose, assert_array_equal
+
+from refimpl import UsageError, cnn, cross_entropy, gradients, input_gradient
+from refimpl.fast import workspace
+from refimpl.matrix import as_matrix
+from refimpl.networks import CNN
+from refimpl.tape import Pullback
+
+OPTIONS = [(padding, activation) for padding in ("valid", "same") for activation in ("relu", "tanh", "identity")]
+SIDE = 10
+
+
+def small(padding="valid", seed=1, dtype="float64", backend=NUMPY):
+    return cnn.init(backend, seed, dtype, padding=padding, filters=3, side=SIDE, hidden_units=5, classes=4)
+
+
+@pytest.fixture
+def x(rng):
+    return rng.uniform(size=(3, SIDE * SIDE))
+
+
+@pytest.mark.parametrize(("padding", "features"), [("valid", 800), ("same", 1568)])
+def test_the_papers_shapes(padding, features):
+    """28-26-13-11-5 without padding, 28-14-7 with it; the reshaped filters are those of Appendix B."""
+    params = cnn.init(NUMPY, padding=padding)
+    assert [params[f"W{i}"].shape for i in range(1, 5)] == [(32, 1, 3, 3), (32, 32, 3, 3), (128, features), (10, 128)]
+    assert [as_matrix(params[f"W{i}"]).shape for i in (1, 2)] == [(32, 9), (32, 288)]
+    assert [params[f"b{i}"].shape for i in range(1, 5)] == [(32,), (32,), (128,), (10,)]
+    assert cnn.forward(params, np.zeros((2, 784), np.float32), padding=padding)[0].shape == (2, 10)
+
+
+def test_glorot_uniform_and_zero_biases():
+    for name, p in cnn.init(NUMPY, seed=3).items():
+        assert p.dtype == np.float32
+        if name.startswith("b"):
+            assert not p.any()
+        else:
+            fan_out, fan_in = (n * math.prod(p.shape[2:]) for n in p.shape[:2])
+            a = math.sqrt(6 / (fan_in + fan_out))
+            assert np.abs(p).max() <= a
+            assert_allclose(p.std(), a / math.sqrt(3), rtol=0.1)
+
+
+@pytest.mark.parametrize(("padding", "activation"), OPTIONS)
+def test_forward_is_the_naive_loop_which_pools_after_the_activation(x, padding, activation):
+    params = {name: p + 0.1 for name, p in small(padding).items()}
+    logits, _ = cnn.forward(params, x, padding=padding, activation=activation)
+    assert_allclose(logits, naive.cnn(params, x, padding, activation), rtol=1e-10)
+
+
+@pytest.mark.parametrize(("padding", "activation"), OPTIONS)
+def test_gradients_are_autograds_and_the_finite_differences(x, rng, padding, activation):
+    params = {name: p + 0.1 * rng.normal(size=p.shape) for name, p in small(padding).items()}
+    y, names = rng.integers(0, 4, 3), list(params)
+
+    def loss(x, *values):
+        logits, _ = cnn.forward(dict(zip(names, values, strict=True)), x, padding=padding, activation=activation)
+        return cross_entropy(logits, y)[0]
+
+    logits, tape = cnn.forward(params, x, padding=padding, activation=activation)
+    dz = cross_entropy(logits, y)[1].x(1.0)
+    found = gradients(tape, dz)
+    assert list(found) == names
+    ours, arguments = (input_gradient(tape, dz), *found.values()), (x, *params.values())
+    for i, theirs in enumerate(oracle.vjp(loss, arguments, np.ones(()))):
+        assert_allclose(ours[i], theirs, rtol=1e-9, atol=1e-12)
+        direction = rng.normal(size=theirs.shape)
+
+        def value(at, i=i):
+            return loss(*arguments[:i], at, *arguments[i + 1 :])
+
+        assert_allclose(np.sum(ours[i] * direction), oracle.slope(value, arguments[i], direction), rtol=1e-4, atol=1e-7)
+
+
+def test_hidden_representations_are_rows_and_lead_to_the_logits(x):
+    params = small()
+    first, second, dense = cnn.hidden(params, x)
+    assert first.shape == (3, 3 * 4 * 4)
+    assert second.shape == (3, 3 * 1 * 1)
+    assert_allclose(dense, np.tanh(naive.affine(second, params["W3"], params["b3"])), rtol=1e-10)
+    assert_allclose(cnn.forward(params, x)[0], naive.affine(dense, params["W4"], params["b4"]), rtol=1e-10)
+
+
+def test_an_input_gradient_computes_no_weight_gradient_and_the_reverse(x):
+    params = small()
+    logits, tape = cnn.forward(params, x)
+
+    def forbidden(dy):
+        raise AssertionError("a gradient nobody asked for")
+
+    dz = np.ones_like(logits)
+    assert input_gradient([(names, Pullback(pull.x, forbidden)) for names, pull in tape], dz).shape == x.shape
+    first = next(i for i, (names, _) in enumerate(tape) if names)
+    stopped = [(n, Pullback(forbidden, p.params)) if i <= first else (n, p) for i, (n, p) in enumerate(tape)]
+    assert list(gradients(stopped, dz)) == list(params)
+
+
+def test_the_net_runs_on_every_backend(be, x, rng):
+    y, dtype = rng.integers(0, 4, 3), be.dtype
+    params, reference = small(dtype=dtype, backend=be.backend), small()
+    logits, tape = cnn.forward(params, be.array(x))
+    dz = cross_entropy(logits, be.array(y, "int64"))[1].x(1.0)
+    expected_logits, expected_tape = cnn.forward(reference, x)
+    expected_dz = cross_entropy(expected_logits, y)[1].x(1.0)
+    tolerance = {"rtol": be.tolerance, "atol": be.tolerance}
+    assert_allclose(be.host(logits), expected_logits, **tolerance)
+    assert_allclose(be.host(input_gradient(tape, dz)), input_gradient(expected_tape, expected_dz), **tolerance)
+    expected = gradients(expected_tape, expected_dz)
+    for name, gradient in gradients(tape, dz).items():
+        assert_allclose(be.host(gradient), expected[name], **tolerance)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((0, 100)), r"expected images float64\(1 or more, 1 x side x side\), got float64\(0, 100\)"),
+        (np.zeros((2, 99)), r"got float64\(2, 99\)"),
+        (np.zeros((2, 300)), r"got float64\(2, 300\)"),  # three channels
+        (np.zeros((2, 100), np.float32), r"expected images float64.*got float32\(2, 100\)"),
+        (np.zeros((2, 400)), r"W3 expects 3 features, but images of this size with valid padding give 27"),
+    ],
+)
+def test_bad_images_are_refused_with_both_shapes(x, message):
+    for forward in (lambda: cnn.forward(small(), x), lambda: workspace(CNN(), small(), x)):
+        with pytest.raises(UsageError, match=message):
+            forward()
+
+
+def test_options_that_are_none_are_refused(x):
+    with pytest.raises(UsageError, match="padding must be one of valid, same"):
+        cnn.forward(small(), x, padding="full")
+    with pytest.raises(UsageError, match="activation must be one of relu, tanh, identity"):
+        cnn.forward(small(), x, activation="gelu")
+    with pytest.raises(UsageError, match="too small for two blocks"):
+        cnn.init(NUMPY, side=9)
+    assert_array_equal(cnn.init(NUMPY, side=10)["W3"].shape, (128, 32))
