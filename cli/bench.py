@@ -133,6 +133,27 @@ def mi(examples: int, repeats: int, threads: int | None, as_json: bool) -> None:
     _show(rows, as_json)
 
 
+@bench.command()
+@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Steps that count.")
+@options.threads()
+@options.as_json()
+def cost(repeats: int, threads: int | None, as_json: bool) -> None:
+    """How time and memory of the cnn grow: with batch size, filters, image size, and images evaluated."""
+    pin(threads or 1)
+    from refimpl.bench import bench_cost
+
+    with blas_threads(1):
+        rows = bench_cost(threads=threads or 1, repeats=repeats)
+    if as_json:
+        report({"costs": rows})
+        return
+    for varied, group in itertools.groupby(rows, key=lambda r: r["varied"]):
+        *measured, fit = group
+        cells = [(str(r["size"]), f"{1e3 * r['seconds']:.2f}", f"{r['peak_bytes'] / 1e6:.1f}") for r in measured]
+        cells.append(("grows as its power", f"{fit['seconds_exponent']:.2f}", f"{fit['peak_bytes_exponent']:.2f}"))
+        table((varied, "time, ms", "peak memory, MB"), cells)
+
+
 def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         report({"benchmarks": rows})
@@ -149,17 +170,20 @@ def _table(name: str, rows: list[dict[str, Any]]) -> None:
     note(f"{name}; {rows[0]['threads']} thread(s), median of {rows[0]['repeats']} (fastest to slowest)")
     results = [key for key in rows[0] if f"peer_{key}" in rows[0]]
     columns = ["against", "ours, s", "theirs, s", "theirs/ours"]
-    columns += [f"{whose} {key.replace('_', ' ')}" for key in results for whose in ("our", "their")]
+    titles = {key: "peak MB" if key == "peak_bytes" else key for key in results}
+    columns += [f"{whose} {title}" for title in titles.values() for whose in ("our", "their")]
     cells = []
     for r in rows:
         ours, theirs = (_seconds(r[f"{who}_s"], r[f"{who}_spread_s"]) for who in ("ours", "peer"))
-        found = [_result(r[f"{who}{key}"]) for key in results for who in ("", "peer_")]
+        found = [_result(key, r[f"{who}{key}"]) for key in results for who in ("", "peer_")]
         cells.append((r["peer"], ours, theirs, f"{r['ratio']:.2f}x", *found))
     table(columns, cells)
 
 
-def _result(value: Any) -> str:
-    return " to ".join(map(_result, value)) if isinstance(value, list) else f"{value:.4g}"
+def _result(key: str, value: Any) -> str:
+    if isinstance(value, list):
+        return " to ".join(_result(key, part) for part in value)
+    return f"{value / 1e6:.1f}" if key == "peak_bytes" else f"{value:.4g}"
 
 
 def _seconds(median: float, spread: list[float]) -> str:

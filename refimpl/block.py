@@ -42,6 +42,7 @@ class Block:
         self.y = np.empty((4, patches // 4, filters), W.dtype)
         self.h, self.g = np.empty((batch, h, h, filters), W.dtype), np.empty((patches // 4, filters), W.dtype)
         self.right, self.lower_right, self.lower = (np.empty((patches // 4, filters), bool) for _ in range(3))
+        self.dW = np.empty((filters, k * k * C), W.dtype)
         self.ones = np.ones(patches // 4, W.dtype)
 
     def _run(self, p: int, q: int, i: int, first: int) -> tuple[np.ndarray, np.ndarray]:
@@ -88,10 +89,10 @@ class Block:
         np.multiply(lower_left, self.lower_right, out=lower_right)
         np.subtract(lower_left, lower_right, out=lower_left)
 
-    def weight_gradients(self, dW: Float[np.ndarray, "O kkC"], db: Float[np.ndarray, "O"]) -> None:
-        """After `backward`, and before `input_gradient`, which overwrites the patches."""
-        np.dot(self.y.reshape(-1, len(dW)).T, self.matrix, out=dW)
+    def weight_gradient(self, db: Float[np.ndarray, "O"]) -> Float[np.ndarray, "O kkC"]:
+        """dW, and `db` filled; after `backward`, and before `input_gradient`, which overwrites the patches."""
         np.dot(self.ones, self.g, out=db)
+        return np.dot(self.y.reshape(-1, len(db)).T, self.matrix, out=self.dW)
 
     def input_gradient(self, W: Float[np.ndarray, "O kkC"]) -> Float[np.ndarray, "batch side side C"]:
         """The gradient by x without its border, after `backward`."""

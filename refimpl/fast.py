@@ -9,14 +9,12 @@ from jaxtyping import Float, Int
 from . import fcnn
 from .backend import Array, Params
 from .cnn import check_images
-from .cnn_workspace import CNNWorkspace
+from .cnn_workspace import CNNWorkspace, Piece
 from .errors import UsageError
 from .loss import margin_directions, margins
 from .networks import CNN
 from .tape import Tape
 from .workspace import Workspace, one_hot
-
-CHUNK = 256
 
 
 @runtime_checkable
@@ -51,9 +49,14 @@ def loss_gradient(
     t = one_hot(y, params)
 
     def gradient(x: Float[np.ndarray, "batch n"]) -> Float[np.ndarray, "batch n"]:
-        workspace = passes.forward(x)
-        workspace.cross_entropy(t, 1.0)
-        return workspace.input_gradient()
+        dx = np.empty_like(x)
+
+        def work(i: int, part: slice, piece: Workspace | Piece) -> None:
+            piece.cross_entropy(t[part], 1.0)
+            piece.input_gradient(dx[part])
+
+        passes(x).each(x, work)
+        return dx
 
     return gradient
 
@@ -63,41 +66,49 @@ def margin_gradients(
 ) -> Callable[[Float[np.ndarray, "batch n"]], tuple[Array, Array]]:
     """`objectives.margin_gradients`, one backward pass a margin through the same forward pass."""
     passes = _Passes(network, params, len(k))
+    D = margin_directions(k, len(params[next(reversed(params))]), params["W1"].dtype)
 
     def margins_of(
         x: Float[np.ndarray, "batch n"],
     ) -> tuple[Float[np.ndarray, "batch others"], Float[np.ndarray, "batch others n"]]:
-        workspace = passes.forward(x)
-        logits = workspace.logits.copy()
-        D = margin_directions(k, logits.shape[1], logits.dtype)
-        dx = np.empty((len(x), D.shape[1], x.shape[1]), x.dtype)
-        for other in range(D.shape[1]):
-            workspace.receive(D[:, other])
-            dx[:, other] = workspace.input_gradient()
-        return margins(logits, k)[0], dx
+        others = D.shape[1]
+        M, dM = np.empty((len(x), others), x.dtype), np.empty((others, *x.shape), x.dtype)
+
+        def work(i: int, part: slice, piece: Workspace | Piece) -> None:
+            M[part] = margins(piece.logits, k[part])[0]
+            for other in range(others):
+                piece.receive(D[part, other])
+                piece.input_gradient(dM[other, part])
+
+        passes(x).each(x, work)
+        return M, dM.transpose(1, 0, 2)
 
     return margins_of
 
 
 def logits(network: Network, params: Params, x: Float[np.ndarray, "batch n"]) -> Float[np.ndarray, "batch classes"]:
-    """The forward pass alone, `CHUNK` images at a time, so that memory does not grow with x."""
-    parts = [x[i : i + CHUNK] for i in range(0, len(x), CHUNK)]
-    passes = {len(part): _Passes(network, params, len(part)) for part in parts}
-    return np.concatenate([passes[len(part)].forward(part).logits.copy() for part in parts])
+    """The forward pass alone."""
+    z = np.empty((len(x), len(params[next(reversed(params))])), x.dtype)
+
+    def work(i: int, part: slice, piece: Workspace | Piece) -> None:
+        z[part] = piece.logits
+
+    workspace(network, params, x).each(x, work)
+    return z
 
 
 class _Passes:
-    """A workspace made when the first input shows its size."""
+    """A workspace made when the first input shows its size, and only for inputs of that size."""
 
     def __init__(self, network: Network, params: Params, batch: int) -> None:
         self.network, self.params, self.batch = network, params, batch
         self.workspace: Workspace | CNNWorkspace | None = None
         self.shape: tuple[int, ...] = ()
 
-    def forward(self, x: Float[np.ndarray, "batch n"]) -> Workspace | CNNWorkspace:
+    def __call__(self, x: Float[np.ndarray, "batch n"]) -> Workspace | CNNWorkspace:
         if self.workspace is None:
             self.workspace, self.shape = workspace(self.network, self.params, x), (self.batch, x.shape[1])
-        if x.shape != self.shape or x.dtype != self.params["W1"].dtype:
-            raise UsageError(f"expected inputs {self.params['W1'].dtype}{self.shape}, got {x.dtype}{x.shape}")
-        self.workspace.forward(x)
+        dtype = self.params["W1"].dtype
+        if x.shape != self.shape or x.dtype != dtype:
+            raise UsageError(f"expected inputs {dtype}{self.shape}, got {x.dtype}{x.shape}")
         return self.workspace

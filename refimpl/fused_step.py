@@ -55,9 +55,7 @@ class FusedStep:
         x = batch.x
         if self.adversary:
             x = self.adversary.perturb(self.network, self.views, x, self.labels[index], t)
-        batch.workspace.forward(x)
-        loss = batch.workspace.cross_entropy(batch.t, 1 / size)
-        batch.workspace.gradients(x, self.grads)
+        loss = batch.workspace.descend(x, batch.t, self.grads)
         self.fused_penalty.add_to(self.grads)
         updated, self.moments = self.optimizer.update({"": self.theta}, {"": self.grad}, self.moments, t)
         self.theta[:] = updated[""]

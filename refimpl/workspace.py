@@ -5,6 +5,8 @@ The mathematics is theirs, and parity tests hold it to them. Two things differ. 
 writes into an array that is there already.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -69,11 +71,25 @@ class Workspace:
             if i:
                 self._through(i)
 
-    def input_gradient(self) -> Float[np.ndarray, "batch n"]:
-        """The gradient by x, in an array of its own."""
+    def input_gradient(self, out: Float[np.ndarray, "batch n"]) -> None:
+        """The gradient by x, into `out`."""
         for i in reversed(range(1, len(self.W))):
             self._through(i)
-        return np.dot(self.dz[0].T, self.W[0])
+        np.dot(self.dz[0].T, self.W[0], out=out)
+
+    def descend(
+        self, x: Float[np.ndarray, "batch n"], t: Float[np.ndarray, "batch classes"], grads: Params
+    ) -> np.floating:
+        """The mean cross-entropy; `grads` is filled with its gradients by all parameters."""
+        self.forward(x)
+        loss = self.cross_entropy(t, 1 / len(x))
+        self.gradients(x, grads)
+        return loss
+
+    def each(self, x: Float[np.ndarray, "batch n"], work: Callable[[int, slice, "Workspace"], object]) -> None:
+        """Forward, followed by `work`; where a batch goes in several pieces, it is called for each."""
+        self.forward(x)
+        work(0, slice(0, len(x)), self)
 
     def _through(self, i: int) -> None:
         """From the gradient by layer i's output to that by layer i-1's, through W and tanh' = 1 − tanh²."""

@@ -1,5 +1,6 @@
 """The command line through its installed entry point, as people and scripts meet it."""
 
+import functools
 import importlib
 import json
 import math
@@ -11,11 +12,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from refimpl.adversary import ATTACKS
 from refimpl.backend import cupy_trouble
+from refimpl.bench.memory import peak_bytes
 from refimpl.checkpoint import read
 from refimpl.runs import Run
 
@@ -294,6 +297,22 @@ def test_bench_nuclear_computes_the_same_gradient(refimpl, monkeypatch):
     assert absent["peer"] == "torch"
     assert step["peer"] == "the same without the term"
     assert "SVD" in refimpl("bench", "nuclear", "--dataset", "strokes", "--repeats", "1").stdout
+
+
+def test_bench_cost_prints_exponents(refimpl, monkeypatch):
+    monkeypatch.setattr("refimpl.bench.race.os.sched_setaffinity", lambda pid, cpus: None, raising=False)
+    monkeypatch.setattr("refimpl.bench.cost.GRID", {"batch": (4, 16), "side": (14, 20)})
+    monkeypatch.setattr("refimpl.bench.cost.EVALUATED", (512, 1024))
+    rows = last_object(refimpl("bench", "cost", "--repeats", "1", "--json"))["costs"]
+    fits = {row["varied"]: row for row in rows if "size" not in row}
+    assert set(fits) == {"batch", "side", "images evaluated"}
+    assert fits["images evaluated"]["peak_bytes_exponent"] < 0.1  # bounded by the chunk, not by the data
+    assert "grows as its power" in refimpl("bench", "cost", "--repeats", "1").stdout
+
+
+def test_peak_memory_is_what_a_fresh_process_needs():
+    small, large = (peak_bytes(functools.partial, np.ones, 10**6 * mb // 8) for mb in (10, 110))
+    assert 90e6 < large - small < 110e6
 
 
 def test_accuracy_is_the_same_wherever_it_is_said(refimpl, run):

@@ -10,7 +10,7 @@ from backends import NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
 
 from refimpl import UsageError, cnn, cross_entropy, gradients, input_gradient
-from refimpl.fast import workspace
+from refimpl.fast import logits
 from refimpl.matrix import as_matrix
 from refimpl.networks import CNN
 from refimpl.tape import Pullback
@@ -130,7 +130,7 @@ def test_the_net_runs_on_every_backend(be, x, rng):
     ],
 )
 def test_bad_images_are_refused_with_both_shapes(x, message):
-    for forward in (lambda: cnn.forward(small(), x), lambda: workspace(CNN(), small(), x)):
+    for forward in (lambda: cnn.forward(small(), x), lambda: logits(CNN(), small(), x)):
         with pytest.raises(UsageError, match=message):
             forward()
 

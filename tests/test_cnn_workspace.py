@@ -38,26 +38,23 @@ def test_it_is_the_readable_net(rng, padding, activation, dtype, side):
     grads = {name: np.empty_like(p) for name, p in params.items()}
     close = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype]}
     for _ in range(2):  # the arrays are used again
-        passes.forward(x)
-        assert_allclose(passes.logits, logits, **close)
-        assert_allclose(passes.cross_entropy(one_hot(y, params), 1 / len(y)), loss, **close)
-        passes.gradients(x, grads)
+        assert_allclose(passes.descend(x, one_hot(y, params), grads), loss, **close)
         for name, expected in gradients(tape, pull.x(1.0)).items():
             assert grads[name].dtype == dtype
             assert_allclose(grads[name], expected, **close)
-        assert_allclose(passes.input_gradient(), input_gradient(tape, pull.x(1.0)), **close)
+        assert_allclose(fast.logits(network, params, x), logits, **close)
+        expected = input_gradient(tape, pull.x(float(len(y))))
+        assert_allclose(loss_gradient(network, params, y)(x), expected, **close)
 
 
 def test_no_thread_changes_a_bit(rng):
     params, x, y = problem(rng, batch=2 * PIECE + 5, dtype="float32")
     found = []
     for threads in (1, 2, 3):
-        passes = CNNWorkspace(*x.shape, params, CNN(threads=threads))
+        network = CNN(threads=threads)
         grads = {name: np.empty_like(p) for name, p in params.items()}
-        passes.forward(x)
-        passes.cross_entropy(one_hot(y, params), 1 / len(y))
-        passes.gradients(x, grads)
-        found.append([*grads.values(), passes.input_gradient()])
+        CNNWorkspace(*x.shape, params, network).descend(x, one_hot(y, params), grads)
+        found.append([*grads.values(), loss_gradient(network, params, y)(x)])
     for other in found[1:]:
         for one, same in zip(found[0], other, strict=True):
             assert_array_equal(one, same)

@@ -1,18 +1,21 @@
 """One epoch of training, shuffled, gathered and all, against the same epoch elsewhere."""
 
+import importlib
 import importlib.util
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..backend import Backend, Params, to_host
+from ..backend import Backend, to_host
+from ..backend import backend as make_backend
 from ..config import Config
 from ..data import Dataset
 from ..fused_step import FusedStep
 from ..seeds import stream
 from ..step import Step
 from ..train import Examples, examples, make_step, score
+from .memory import peak_bytes
 from .race import Row, absent, race, row
 
 
@@ -44,46 +47,63 @@ class Ours:
         return float(to_host(correct)) / len(self.data.test_labels)
 
 
+PEERS = {
+    "torch": ("torch, eager",),
+    "jax": ("jax, jitted step", "jax, epoch as one scan"),
+}
+
+
 def bench_train(
     data: Dataset, backend: Backend, *, arch: str = "fcnn", against: tuple[str, ...], threads: int, repeats: int
 ) -> list[Row]:
-    """Rows of seconds an epoch and accuracies after equal steps from equal weights; the readable step is a peer too.
+    """Rows of seconds an epoch, accuracies after equal steps from equal weights, and peak memory of an epoch.
 
-    `against` names peers: "torch" (eager), "jax" (a jitted step, and an epoch as one scan).
+    `against` names peers: "torch" (eager), and for fcnn "jax" (a jitted step, and an epoch as one scan). The
+    readable step is a peer too.
     """
-    config, n = Config.of(arch=arch, threads=threads), len(data.train.labels)
-    learning_rate, batch_size, network = config.learning_rate, config.batch_size, config.network
-    arrays, optimizer = examples(data, backend), config.make_optimizer()
-
-    def params() -> Params:
-        return config.init(backend)
-
-    fast = make_step(network, params(), {}, optimizer, arrays.train_images, arrays.train_labels)
-    contestants: dict[str, Contestant] = {"refimpl": Ours(fast, arrays, backend, batch_size)}
-    if not isinstance(fast, Step):
-        slow = Step(network, params(), {}, optimizer, arrays.train_images, arrays.train_labels)
-        contestants["refimpl, readable step"] = Ours(slow, arrays, backend, batch_size)
-    host = {name: to_host(p) for name, p in params().items()}
     missing = [peer for peer in against if importlib.util.find_spec(peer) is None]
-    if "torch" in against and "torch" not in missing:
+    there = [peer for peer in against if peer not in missing and (peer, arch) != ("jax", "cnn")]
+    names = ["refimpl", "refimpl, readable step", *(name for peer in there for name in PEERS[peer])]
+    contestants = {name: contestant(name, arch, data, backend, threads) for name in names}
+    n = len(data.train.labels)
+    times = race({name: epochs(c, n) for name, c in contestants.items()}, repeats)
+    accuracy = {name: c.accuracy() for name, c in contestants.items()}
+    peak = {name: peak_bytes(_prepared, name, arch, data, threads) for name in names} if backend.xp is np else {}
+    title = f"train {arch}, {data.name}, an epoch of {n}"
+    rows = []
+    for name in names[1:]:
+        results: dict[str, Any] = {"accuracy": accuracy["refimpl"], "peer_accuracy": accuracy[name]}
+        if peak.get(name):
+            results |= {"peak_bytes": peak["refimpl"], "peer_peak_bytes": peak[name]}
+        rows.append(row(title, times["refimpl"], name, times[name], threads, **results))
+    return rows + [absent(title, peer, threads) for peer in missing]
+
+
+def contestant(name: str, arch: str, data: Dataset, backend: Backend, threads: int) -> Contestant:
+    """One of `bench_train`'s by name, from the same first weights."""
+    config = Config.of(arch=arch, threads=threads)
+    params, batch_size, learning_rate = config.init(backend), config.batch_size, config.learning_rate
+    if name.startswith("refimpl"):
+        arrays, make = examples(data, backend), make_step if name == "refimpl" else Step
+        step = make(config.network, params, {}, config.make_optimizer(), arrays.train_images, arrays.train_labels)
+        return Ours(step, arrays, backend, batch_size)
+    host = {name: to_host(p) for name, p in params.items()}
+    if name.startswith("torch"):
         from . import torch_peer
 
-        contestants["torch, eager"] = torch_peer.Training(host, data, learning_rate, batch_size, threads)
-    if "jax" in against and "jax" not in missing and arch == "fcnn":
-        from . import jax_peer
+        return torch_peer.Training(host, data, learning_rate, batch_size, threads)
+    from . import jax_peer
 
-        for name, scan in (("jax, jitted step", False), ("jax, epoch as one scan", True)):
-            contestants[name] = jax_peer.Training(host, data, learning_rate, batch_size, scan=scan)
+    return jax_peer.Training(host, data, learning_rate, batch_size, scan="scan" in name)
 
-    times = race({name: epochs(c, n) for name, c in contestants.items()}, repeats)
-    title = f"train {arch}, {data.name}, an epoch of {n}"
-    accuracy = {name: c.accuracy() for name, c in contestants.items()}
-    ours = times.pop("refimpl")
-    rows = [
-        row(title, ours, peer, taken, threads, accuracy=accuracy["refimpl"], peer_accuracy=accuracy[peer])
-        for peer, taken in times.items()
-    ]
-    return rows + [absent(title, peer, threads) for peer in missing]
+
+def _prepared(name: str, arch: str, data: Dataset, threads: int) -> Callable[[], None]:
+    """An epoch from nothing; the peer's library is imported already."""
+    for peer, names in PEERS.items():
+        if name in names:
+            importlib.import_module(f".{peer}_peer", __package__)
+    order = np.arange(len(data.train.labels))
+    return lambda: contestant(name, arch, data, make_backend("numpy"), threads).epoch(order)
 
 
 def epochs(contestant: Contestant, n: int) -> Callable[[], None]:
