@@ -10,7 +10,7 @@ from refimpl.errors import DataError, RefimplError
 
 from .console import err
 
-COMMANDS = ("train", "attack", "measure", "runs", "data", "bench", "doctor")
+COMMANDS = ("train", "attack", "measure", "verify", "runs", "data", "bench", "doctor")
 INTERRUPTED = 130
 
 
@@ -48,9 +48,9 @@ class Group(click.Group):
 @click.command(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, package_name="refimpl")
 def main() -> None:
-    """Low-rank weights and adversarial robustness: train, attack and measure the nets of the paper.
+    """Low-rank weights and adversarial robustness: train, attack and measure the nets of the paper, verify its claims.
 
     \b
     Exit codes: 0 done; 1 a bug; 2 usage, or a backend that cannot be had; 3 data;
-    4 the numbers failed (NaN, divergence); 130 interrupted, resumable.
+    4 the numbers failed (NaN, divergence); 5 a verdict fell short; 130 interrupted, resumable.
     """

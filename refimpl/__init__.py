@@ -17,13 +17,17 @@ Read the source in this order; each file fits on a screen or two.
     adversary   an attack with its budget
     evaluate    the fooling ratio
     runs        a run is a folder
+    theory      Section 3: linear classifiers, their adversarial error, projections
+    operators certificates  a convolution as one matrix; how far a margin can move
+    statements  the paper's statements as objects that can be refuted
 
 The mathematics knows nothing of files, the files nothing of the command line.
 """
 
-from . import attacks, cnn, fcnn, regularizers
+from . import attacks, cnn, fcnn, operators, regularizers, theory
 from .adversary import Attack
 from .backend import backend, namespace
+from .certificates import margin_reach
 from .data import load
 from .errors import BackendError, DataError, NumericalError, RefimplError, UsageError
 from .evaluate import fooling
@@ -62,9 +66,12 @@ __all__ = [
     "load",
     "loss_gradient",
     "margin_gradients",
+    "margin_reach",
     "margins",
     "mutual_information",
     "namespace",
+    "operators",
     "regularizers",
     "sgd",
+    "theory",
 ]

@@ -31,3 +31,9 @@ class NumericalError(RefimplError):
     """Numbers that failed: NaN, divergence, a perturbation outside its budget."""
 
     exit_code = 4
+
+
+class VerdictError(RefimplError):
+    """A verdict that is not the expected one."""
+
+    exit_code = 5

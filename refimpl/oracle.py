@@ -8,7 +8,7 @@ import autograd.numpy as anp
 import numpy as np
 from autograd.numpy.numpy_boxes import ArrayBox
 
-from refimpl.backend import _NAMESPACES
+from .backend import _NAMESPACES
 
 
 class _Namespace:

@@ -14,14 +14,14 @@ SOURCES = [*LIBRARY, *sorted((ROOT / "cli").rglob("*.py"))]
 FLOORS = (
     "errors methods",
     "backend atomic seeds",
-    "tape projections metrics information regularizers matrix",
+    "tape projections metrics information regularizers matrix operators oracle",
     "ops conv loss optim penalty polar",
     "fcnn cnn attacks data block",
-    "networks workspace fused_penalty",
+    "networks workspace fused_penalty theory certificates",
     "cnn_workspace",
     "fast",
     "objectives",
-    "adversary layers",
+    "adversary layers derivatives statements",
     "step fused_step config",
     "evaluate train manifest checkpoint",
     "records watch",
@@ -72,6 +72,10 @@ def test_who_may_name_what(path):
         assert "cupy" not in tops
     if path.parent.name != "bench":
         assert not tops & {"torch", "jax"}
+    if path.parent.name != "statements":
+        assert "hypothesis" not in tops
+    if path.name != "oracle.py":
+        assert "autograd" not in tops
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -428,3 +428,39 @@ def test_help_shows_defaults_and_units(refimpl):
     assert "units of pixels in [0, 1]" in text
     assert "[default: 0.05]" in text
     assert "[default: (0.001; cnn 0.01 from scratch)]" in re.sub(r"\s+", " ", refimpl("train", "--help").stdout)
+
+
+def test_verify_shows_what_holds_and_what_does_not(refimpl, tmp_path):
+    result = refimpl("verify", "theorem-1-proof-premise", "eq-2", "--examples", 300, "--html", tmp_path / "v.html")
+    assert re.search(r"eq-2-bounds .* holds in 300 examples", result.stdout)
+    assert re.search(r"theorem-1-proof-premise .* holds as corrected in 300 examples", result.stdout)
+    assert re.search(r"but with w = \[.*\], V = \[\[", result.stdout)
+    assert "verifying: 2/2 statements" in result.stderr
+    page = (tmp_path / "v.html").read_text()
+    assert "<td>theorem-1-proof-premise</td>" in page
+    assert "s(Qw) &gt;= s(w)" in page
+    assert "http" not in page
+
+
+def test_verify_gradients_and_json(refimpl):
+    found = last_object(refimpl("verify", "gradients", "--json"))
+    assert found["statements"] == []
+    assert {row["name"] for row in found["gradients"]} >= {"affine", "conv2d", "nuclear norm", "joint term"}
+    assert all(row["as_expected"] for row in found["gradients"])
+    found = last_object(refimpl("verify", "remark-1", "--examples", 20, "--json", "--seed", 3))
+    assert [row["name"] for row in found["statements"]] == ["remark-1"]
+    assert found["statements"][0]["verdict"] == "holds"
+    assert found["gradients"] == []
+
+
+def test_verify_ends_with_5_when_a_verdict_is_not_the_expected_one(refimpl, monkeypatch):
+    theorem = importlib.import_module("refimpl.statements.theorem")
+    monkeypatch.setattr(theorem, "projection", lambda V: 2 * V @ V.T)
+    result = refimpl("verify", "remark-1", "--examples", 50, code=5)
+    assert "refuted; expected: holds" in result.stdout
+    assert "1 of 1 verdicts are not the expected: remark-1" in result.stderr
+
+
+def test_verify_refuses_an_unknown_name_and_too_few_examples(refimpl):
+    assert "no statement is called 'theorem-2'" in refimpl("verify", "theorem-2", code=2).stderr
+    assert "--examples" in refimpl("verify", "--examples", 0, code=2).stderr

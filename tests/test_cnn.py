@@ -4,12 +4,11 @@ import math
 
 import naive
 import numpy as np
-import oracle
 import pytest
 from backends import NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
 
-from refimpl import UsageError, cnn, cross_entropy, gradients, input_gradient
+from refimpl import UsageError, cnn, cross_entropy, gradients, input_gradient, oracle
 from refimpl.fast import logits
 from refimpl.matrix import as_matrix
 from refimpl.networks import CNN

@@ -2,14 +2,13 @@
 
 import naive
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import matrices, seeds
 
-from refimpl import UsageError, effective_rank, effective_sparsity
+from refimpl import UsageError, effective_rank, effective_sparsity, oracle
 from refimpl.conv import col2im, conv2d, identity, im2col, max_pool, pad, relu
 from refimpl.matrix import as_matrix
 

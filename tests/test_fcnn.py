@@ -4,12 +4,11 @@ import math
 
 import naive
 import numpy as np
-import oracle
 import pytest
 from backends import NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
 
-from refimpl import UsageError, cross_entropy, fcnn, gradients, input_gradient
+from refimpl import UsageError, cross_entropy, fcnn, gradients, input_gradient, oracle
 from refimpl.objectives import least_margin, loss_gradient, margin_gradients
 from refimpl.tape import Pullback
 

@@ -2,13 +2,13 @@
 
 import naive
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import logits_and_labels, seeds
 
+from refimpl import oracle
 from refimpl.loss import cross_entropy, margin_directions, margins
 
 

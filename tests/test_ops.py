@@ -2,12 +2,12 @@
 
 import naive
 import numpy as np
-import oracle
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import affine_inputs, seeds
 
+from refimpl import oracle
 from refimpl.ops import affine, scale, tanh
 
 

@@ -3,7 +3,6 @@
 from itertools import pairwise
 
 import numpy as np
-import oracle
 import pytest
 from autograd import numpy as anp
 from hypothesis import given
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import matrices, seeds, sizes
 
-from refimpl import UsageError
+from refimpl import UsageError, oracle
 from refimpl.regularizers import (
     joint,
     l1,

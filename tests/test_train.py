@@ -2,12 +2,11 @@
 
 import fakecupy
 import numpy as np
-import oracle
 import pytest
 from backends import FAKE, NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
 
-from refimpl import Attack, NumericalError, UsageError, adam, effective_rank, effective_sparsity, fcnn, sgd
+from refimpl import Attack, NumericalError, UsageError, adam, effective_rank, effective_sparsity, fcnn, oracle, sgd
 from refimpl.adversary import Adversary
 from refimpl.backend import to_host
 from refimpl.data import Dataset, Split
