@@ -141,8 +141,8 @@ def derivatives(backend: Backend, rng: np.random.Generator) -> Iterator[Derivati
     convolutional = {name: 0.3 * draw(*shape) for name, shape in (shapes | {"b4": (3,)}).items()}
     for name, network, params, inputs in (
         ("fully connected net", fcnn, dense, draw(4, 6)),
-        ("convolutional net, relu", CNN(), convolutional, draw(4, 100)),
-        ("convolutional net, tanh", CNN(activation="tanh"), convolutional, draw(4, 100)),
+        ("convolutional net, relu", CNN("valid"), convolutional, draw(4, 100)),
+        ("convolutional net, tanh", CNN("valid", "tanh"), convolutional, draw(4, 100)),
     ):
         yield from _of_a_net(name, network, params, inputs, classes(3, 4))
 

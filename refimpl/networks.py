@@ -13,7 +13,7 @@ ARCHITECTURES = ("fcnn", "cnn")
 class CNN:
     """`cnn` with its padding and activation, and the threads its fast passes may use."""
 
-    padding: str = "valid"
+    padding: str = "same"
     activation: str = "relu"
     threads: int = 1
 

@@ -40,7 +40,7 @@ def real_data() -> Path:
     return Path(folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def refimpl():
     """The command line through its installed entry point: `refimpl("train", "--epochs", "1")`."""
     (script,) = entry_points(group="console_scripts", name="refimpl")

@@ -2,13 +2,16 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 LIBRARY = sorted((ROOT / "refimpl").rglob("*.py"))
-SOURCES = [*LIBRARY, *sorted((ROOT / "cli").rglob("*.py"))]
+FIGURES = sorted((ROOT / "figures").rglob("*.py"))
+SOURCES = [*LIBRARY, *sorted((ROOT / "cli").rglob("*.py")), *FIGURES]
 
 # Rooms from the ground up: a room imports only from those before it. One string, one floor.
 FLOORS = (
@@ -66,6 +69,8 @@ def test_who_may_name_what(path):
     tops = {name.split(".")[0] for name in imports(path)}
     if path in LIBRARY:
         assert not tops & {"click", "rich", "matplotlib", "refimpl_cli", "refimpl_figures"}
+    elif path in FIGURES:
+        assert not tops & {"rich", "refimpl_cli", "refimpl_figures"}
     else:
         assert not tops & {"numpy", "scipy", "matplotlib", "refimpl_cli", "refimpl_figures"}
     if path.name != "backend.py":
@@ -81,6 +86,13 @@ def test_who_may_name_what(path):
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_room_is_at_most_250_lines(path):
     assert len(path.read_text().splitlines()) <= 250
+
+
+def test_matplotlib_and_hypothesis_are_loaded_only_when_they_are_used():
+    code = "import sys, refimpl, refimpl_cli.main, refimpl_figures.command\n"
+    code += "print([m for m in ('matplotlib', 'hypothesis', 'autograd') if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert loaded == "[]\n"
 
 
 def test_the_backend_is_the_one_place_that_copies_to_the_host():

@@ -19,18 +19,14 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_wheel_holds_the_tree(tmp_path):
-    for name in ("refimpl", "cli"):
+    installed_as = {"refimpl": "refimpl", "cli": "refimpl_cli", "figures": "refimpl_figures"}
+    expected = set()
+    for name, package in installed_as.items():
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        paths = (path for path in (tmp_path / name).rglob("*") if path.is_file())
+        expected |= {f"{package}/{path.relative_to(tmp_path / name).as_posix()}" for path in paths}
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
-    expected = {
-        path.relative_to(tmp_path).as_posix().replace("cli/", "refimpl_cli/", 1)
-        if path.is_relative_to(tmp_path / "cli")
-        else path.relative_to(tmp_path).as_posix()
-        for name in ("refimpl", "cli")
-        for path in (tmp_path / name).rglob("*")
-        if path.is_file()
-    }
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", "out", "."]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     (wheel,) = (tmp_path / "out").glob("*.whl")

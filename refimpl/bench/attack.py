@@ -48,7 +48,7 @@ def bench_attack(
     if "torch" in against and "torch" not in missing:
         from . import torch_peer
 
-        peer = torch_peer.Attacking({name: to_host(p) for name, p in params.items()}, data, threads)
+        peer = torch_peer.Attacking(network, {name: to_host(p) for name, p in params.items()}, data, threads)
 
         def theirs(name: str, chunk: int) -> Callable[[], None]:
             def run() -> None:

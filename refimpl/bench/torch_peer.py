@@ -7,6 +7,8 @@ import torch
 
 from ..backend import Params
 from ..data import Dataset
+from ..fast import Network
+from ..networks import CNN
 from ..ops import scale
 
 
@@ -16,9 +18,9 @@ def tensors(data: Dataset) -> tuple[torch.Tensor, ...]:
     return tuple(torch.from_numpy(array) for part in parts for array in part)
 
 
-def network(params: Params, side: int) -> torch.nn.Sequential:
-    """The net with the weights given, fully connected or convolutional, for images of side x side pixels."""
-    modules = _convolutional(params, side) if params["W1"].ndim == 4 else _fully_connected(params)
+def network(ours: Network, params: Params, side: int) -> torch.nn.Sequential:
+    """Our net with the weights given, for images of side x side pixels."""
+    modules = _convolutional(ours, params, side) if isinstance(ours, CNN) else _fully_connected(params)
     layers = [module for module in modules if hasattr(module, "weight")]
     with torch.no_grad():
         for i, layer in enumerate(layers, start=1):
@@ -27,12 +29,13 @@ def network(params: Params, side: int) -> torch.nn.Sequential:
     return torch.nn.Sequential(*modules)
 
 
-def _convolutional(params: Params, side: int) -> list[torch.nn.Module]:
-    """Without padding, with ReLU after pooling, the better order here too."""
+def _convolutional(ours: CNN, params: Params, side: int) -> list[torch.nn.Module]:
+    """Pooling first, then the activation: the better order here too."""
+    activation = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "identity": torch.nn.Identity}[ours.activation]
     modules: list[torch.nn.Module] = [torch.nn.Unflatten(1, (1, side, side))]
     for name in ("W1", "W2"):
         filters, channels, k, _ = params[name].shape
-        modules += [torch.nn.Conv2d(channels, filters, k), torch.nn.MaxPool2d(2), torch.nn.ReLU()]
+        modules += [torch.nn.Conv2d(channels, filters, k, padding=ours.padding), torch.nn.MaxPool2d(2), activation()]
     (units, features), (classes, _) = params["W3"].shape, params["W4"].shape
     dense = [torch.nn.Linear(features, units), torch.nn.Tanh(), torch.nn.Linear(units, classes)]
     return [*modules, torch.nn.Flatten(), *dense]
@@ -48,9 +51,11 @@ def _fully_connected(params: Params) -> list[torch.nn.Module]:
 class Training:
     """Plain SGD on the mean cross-entropy, pixels on the device as floats, gathered batch by batch."""
 
-    def __init__(self, params: Params, data: Dataset, learning_rate: float, batch_size: int, threads: int) -> None:
+    def __init__(
+        self, ours: Network, params: Params, data: Dataset, learning_rate: float, batch_size: int, threads: int
+    ) -> None:
         torch.set_num_threads(threads)
-        self.net, self.batch_size = network(params, data.train.images.shape[1]), batch_size
+        self.net, self.batch_size = network(ours, params, data.train.images.shape[1]), batch_size
         self.optimizer = torch.optim.SGD(self.net.parameters(), lr=learning_rate)
         self.loss = torch.nn.CrossEntropyLoss()
         self.x, self.y, self.x_test, self.y_test = tensors(data)
@@ -81,9 +86,9 @@ def nuclear_gradient(W: np.ndarray) -> np.ndarray:
 class Attacking:
     """PGD in the l_inf ball, without a random start, on frozen weights."""
 
-    def __init__(self, params: Params, data: Dataset, threads: int) -> None:
+    def __init__(self, ours: Network, params: Params, data: Dataset, threads: int) -> None:
         torch.set_num_threads(threads)
-        self.net = network(params, data.test.images.shape[1]).requires_grad_(False)
+        self.net = network(ours, params, data.test.images.shape[1]).requires_grad_(False)
         _, _, self.x, self.y = tensors(data)
 
     def pgd(self, x: torch.Tensor, y: torch.Tensor, eps: float, step_size: float, steps: int) -> torch.Tensor:

@@ -91,7 +91,7 @@ def contestant(name: str, arch: str, data: Dataset, backend: Backend, threads: i
     if name.startswith("torch"):
         from . import torch_peer
 
-        return torch_peer.Training(host, data, learning_rate, batch_size, threads)
+        return torch_peer.Training(config.network, host, data, learning_rate, batch_size, threads)
     from . import jax_peer
 
     return jax_peer.Training(host, data, learning_rate, batch_size, scan="scan" in name)

@@ -1,0 +1,39 @@
+"""p_eps against eps for w and Qw: Gaussian classes on a subspace, one perturbation for each example or one for all."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from refimpl.theory import adversarial_error, gaussian_error, l1_norm, projection, sparsity
+
+from .drawing import Drawing
+
+N_PIXELS, DIMENSION, EXAMPLES = 50, 5, 2000
+
+
+def draw() -> Drawing:
+    """w is the best classifier on the subspace plus noise off it, which training on the subspace cannot see."""
+    rng = np.random.default_rng(0)
+    V = np.linalg.qr(rng.normal(size=(N_PIXELS, DIMENSION)))[0]
+    mean = V @ rng.normal(size=DIMENSION)
+    Q = projection(V)
+    w = mean + (np.eye(N_PIXELS) - Q) @ rng.normal(size=N_PIXELS) * 0.5
+    y = rng.choice([-1.0, 1.0], EXAMPLES)
+    x = y[:, None] * mean + rng.normal(size=(EXAMPLES, DIMENSION)) @ V.T
+    eps = np.linspace(0, 0.5, 51)
+    figure = Figure(figsize=(5.6, 4.0))
+    ax = figure.subplots()
+    columns: dict[str, np.ndarray] = {"eps": eps}
+    for color, (name, u) in zip(("C0", "C1"), (("w", w), ("Qw", Q @ w)), strict=True):
+        for style, adversary, words in (("-", "sample", "one for each"), ("--", "universal", "one for all")):
+            curve = np.array([gaussian_error(u, mean, V @ V.T, e, adversary) for e in eps])
+            ax.plot(eps, curve, style, color=color, label=f"{name}, {words}")
+            sampled = np.array([adversarial_error(u, x, y, e, adversary) for e in eps[::5]])
+            ax.plot(eps[::5], sampled, "o" if style == "-" else "s", color=color, markersize=3, markerfacecolor="none")
+            columns[f"p_eps({name}), {words}"] = curve
+    ax.set(xlabel=r"budget $\epsilon$", ylabel=r"error under attack, $p_\epsilon$", ylim=(0, 1.02), xlim=(0, 0.5))
+    norms = ", ".join(
+        rf"$s({name})$ = {sparsity(u):.2f}, $\|{name}\|_1$ = {l1_norm(u):.1f}" for name, u in (("w", w), ("Qw", Q @ w))
+    )
+    ax.set_title(f"Gaussian classes on {DIMENSION} of {N_PIXELS} dimensions; marks: {EXAMPLES} examples\n{norms}")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
+    return Drawing("theory-errors", figure, columns)

@@ -1,0 +1,72 @@
+"""Theorem 1 in the plane: the data on a line V, the classifier w, its projection Qw, and whom an attack reaches."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from refimpl.theory import adversarial_error, l1_norm, margins, projection, sparsity
+
+from .drawing import Drawing
+
+EPS = 0.35
+CASES = (
+    ("the premise holds", np.array([1.0, 0.7]), np.radians(4.0)),
+    ("the premise fails", np.array([1.0, 0.0]), np.radians(22.5)),
+)
+
+
+def draw() -> Drawing:
+    figure = Figure(figsize=(7.0, 6.8))
+    axes = figure.subplots(2, 2)
+    rows: list[dict[str, Any]] = []
+    for row, (premise, w, angle) in zip(axes, CASES, strict=True):
+        v = np.array([np.cos(angle), np.sin(angle)])
+        along = np.concatenate([np.linspace(-1.4, -0.1, 9), np.linspace(0.1, 1.4, 9)])
+        x, y = along[:, None] * v, np.sign(along)
+        Qw = projection(v[:, None]) @ w
+        for ax, name, u in zip(row, ("w", "Qw"), (w, Qw), strict=True):
+            rows += _panel(ax, f"{premise}: {name}", u, x, y, v)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    columns = {key: [row[key] for row in rows] for key in rows[0]}
+    return Drawing("theory-plane", figure, columns)
+
+
+def _panel(ax: Axes, title: str, u: np.ndarray, x: np.ndarray, y: np.ndarray, v: np.ndarray) -> list[dict[str, Any]]:
+    reached = margins(u, x, y) < EPS * l1_norm(u)
+    share = adversarial_error(u, x, y, EPS)
+    reach = EPS * l1_norm(u) / abs(u @ v)  # how far along V the attack moves the score
+    _segment(ax, 1.7 * v, color="0.75", zorder=0, label="the data's line V")
+    _segment(ax, reach * v, color="C4", linewidth=7, alpha=0.45, zorder=1, label="within the attack's reach")
+    normal = np.array([-u[1], u[0]]) / np.linalg.norm(u)
+    _segment(ax, 1.3 * normal, color="0.2", linestyle="--", linewidth=1, label="decision boundary")
+    for label, marker, color in ((1, "o", "C0"), (-1, "s", "C2")):
+        for fooled, words in ((False, "not reached"), (True, "fooled")):
+            style: dict[str, Any] = {"color": color, "markersize": 4.5, "markerfacecolor": "none" if fooled else color}
+            ax.plot(*x[(y == label) & (reached == fooled)].T, marker, **style, label=f"class {label}, {words}")
+    arrow = {"arrowstyle": "->", "color": "C1", "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0}
+    ax.annotate("", (u[0], u[1]), (0, 0), arrowprops=arrow)
+    ax.annotate(title.split(": ")[1], (u[0], u[1]), textcoords="offset points", xytext=(-2, -12), color="C1")
+    target = x[-5]
+    ax.add_patch(
+        Rectangle(
+            (target[0] - EPS, target[1] - EPS), 2 * EPS, 2 * EPS,
+            fill=False, edgecolor="0.3", linestyle=":", label="an attack's box, worst corner",
+        )
+    )  # fmt: skip
+    worst = np.array([target, target - EPS * np.sign(u)])
+    ax.plot(*worst.T, ".-", color="0.3", linewidth=0.8, markersize=4)
+    ax.set(xlim=(-1.75, 1.75), ylim=(-1.45, 1.45), aspect="equal", xlabel="pixel 1", ylabel="pixel 2")
+    ax.set_title(f"{title}\n$s$ = {sparsity(u):.2f}, $\\|\\cdot\\|_1$ = {l1_norm(u):.2f}, $p_\\epsilon$ = {share:.2f}")
+    return [
+        {"panel": title, "x1": a[0], "x2": a[1], "label": int(b), "fooled": int(c)}
+        for a, b, c in zip(x, y, reached, strict=True)
+    ]
+
+
+def _segment(ax: Axes, end: np.ndarray, **style: Any) -> None:
+    """From -end to end."""
+    ax.plot([-end[0], end[0]], [-end[1], end[1]], solid_capstyle="butt", **style)

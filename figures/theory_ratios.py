@@ -1,0 +1,41 @@
+"""How often projecting helps: |Qw|_1 / |w|_1 over random subspaces of each dimension."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from refimpl.theory import l1_norm, projection, sparsity
+
+from .drawing import Drawing
+
+N_PIXELS, DRAWS = 64, 2000
+DIMENSIONS = (1, 4, 16, 48)
+
+
+def draw() -> Drawing:
+    rng = np.random.default_rng(0)
+    figure = Figure(figsize=(7.0, 4.2))
+    axes = figure.subplots(1, 2)
+    columns: dict[str, np.ndarray] = {}
+    one = np.eye(N_PIXELS)[0]
+    for ax, kind in zip(axes, ("Gaussian w", "w with one nonzero entry"), strict=True):
+        for k in DIMENSIONS:
+            ratios, premise = np.empty(DRAWS), np.empty(DRAWS, bool)
+            for i in range(DRAWS):
+                w = rng.normal(size=N_PIXELS) if kind == "Gaussian w" else one
+                Qw = projection(np.linalg.qr(rng.normal(size=(N_PIXELS, k)))[0]) @ w
+                ratios[i], premise[i] = l1_norm(Qw) / l1_norm(w), sparsity(Qw) <= sparsity(w)
+            columns[f"{kind}, k={k}"] = ratios
+            label = f"{k}: s(Qw) ≤ s(w) in {premise.mean():.1%}, |Qw| < |w| in {(ratios < 1).mean():.1%}"
+            ax.ecdf(ratios, label=label)
+        ax.axvline(1, color="0.3", linewidth=1, linestyle=":")
+        ax.set(xlabel=r"$\|Qw\|_1 / \|w\|_1$", xlim=(0, None), ylim=(0, 1))
+        ax.set_title(f"{kind}, {N_PIXELS} pixels")
+        ax.legend(title="dimension k of the subspace", loc="upper center", bbox_to_anchor=(0.5, -0.18))
+    axes[0].set_ylabel(f"share of {DRAWS} random subspaces")
+    most = (1 + N_PIXELS**0.5) / 2
+    axes[1].set_xlim(0, 1.05 * most)
+    axes[1].axvline(most, color="0.3", linewidth=1, linestyle="--")
+    axes[1].annotate(
+        r"$(1 + \sqrt{n})/2$", (most, 0.5), xytext=(3, 0), textcoords="offset points", rotation=90, va="center"
+    )
+    return Drawing("theory-ratios", figure, columns)

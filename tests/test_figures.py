@@ -1,0 +1,60 @@
+"""The figures: drawn, the same bytes twice, with the numbers they show; and what theory says of those numbers."""
+
+import csv
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def drawn(refimpl, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawn")
+    refimpl("figures", "theory", "--out", folder, "--format", "png", "--format", "pdf")
+    return folder
+
+
+def columns(path):
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def test_theory_draws_three_pictures_each_with_its_numbers(refimpl, drawn, tmp_path):
+    names = {f"theory-{name}.{kind}" for name in ("plane", "errors", "ratios") for kind in ("png", "pdf", "csv")}
+    assert {path.name for path in drawn.iterdir()} == names
+    for path in drawn.iterdir():
+        assert path.read_bytes()[:4] in (b"\x89PNG", b"%PDF") or path.suffix == ".csv"
+    again = tmp_path / "again"
+    refimpl("figures", "--out", again)
+    for name in names:
+        assert (again / name).read_bytes() == (drawn / name).read_bytes()
+
+
+def test_the_error_of_the_projected_classifier_lies_below_and_both_start_alike(drawn):
+    table = {name: list(map(float, values)) for name, values in columns(drawn / "theory-errors.csv").items()}
+    for adversary in ("one for each", "one for all"):
+        before, after = table[f"p_eps(w), {adversary}"], table[f"p_eps(Qw), {adversary}"]
+        assert before[0] == pytest.approx(after[0])
+        assert all(q <= p + 1e-12 for p, q in zip(before, after, strict=True))
+        assert before == sorted(before)
+    assert all(a >= b for a, b in zip(table["p_eps(w), one for each"], table["p_eps(w), one for all"], strict=True))
+
+
+def test_no_ratio_exceeds_its_bound_and_a_sparse_classifier_loses_more_often(drawn):
+    table = {name: list(map(float, values)) for name, values in columns(drawn / "theory-ratios.csv").items()}
+    assert len(table) == 8
+    assert all(max(values) <= (1 + 64**0.5) / 2 for values in table.values())
+    for k in (1, 4, 16, 48):
+        dense, sparse = (table[f"{kind}, k={k}"] for kind in ("Gaussian w", "w with one nonzero entry"))
+        assert sum(ratio > 1 for ratio in dense) < sum(ratio > 1 for ratio in sparse)
+
+
+def test_the_plane_shows_fewer_fooled_where_the_premise_holds_and_more_where_it_fails(drawn):
+    table = columns(drawn / "theory-plane.csv")
+    fooled = {}
+    for panel, hit in zip(table["panel"], table["fooled"], strict=True):
+        fooled[panel] = fooled.get(panel, 0) + int(hit)
+    assert fooled["the premise holds: Qw"] < fooled["the premise holds: w"]
+    assert fooled["the premise fails: Qw"] > fooled["the premise fails: w"]
+
+
+def test_an_unknown_figure_is_refused(refimpl):
+    assert "no figure is called '11'" in refimpl("figures", "11", code=2).stderr
