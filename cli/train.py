@@ -44,7 +44,7 @@ SETTINGS = tuple(field.name for field in fields(Config))
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
-    show_default="240 on MNIST, 50 on Fashion-MNIST, elsewhere as many as make the same number of steps",
+    show_default="240 on MNIST, 62 on Fashion-MNIST, elsewhere as many as make the same number of steps",
     help="Passes over the training set.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), show_default="128; cnn 64", help="Examples a step.")
@@ -54,8 +54,8 @@ SETTINGS = tuple(field.name for field in fields(Config))
 )
 @click.option("--momentum", type=float, show_default="0.0", help="Of sgd.")
 @click.option("--widths", type=options.Numbers(int), show_default="784,20,20,20,20,20,10", help="Layers of fcnn.")
-@click.option("--padding", type=click.Choice(PADDINGS), show_default="same", help="Of cnn's convolutions.")
-@click.option("--activation", type=click.Choice(list(ACTIVATIONS)), show_default="relu", help="Of cnn's convolutions.")
+@click.option("--padding", type=click.Choice(PADDINGS), show_default="valid", help="Of cnn's convolutions.")
+@click.option("--activation", type=click.Choice(list(ACTIVATIONS)), show_default="tanh", help="Of cnn's convolutions.")
 @click.option("--l1", type=options.Lambdas(), help="l1 norm of layers, Eq. (5): 1=0.01 adds 0.01 |W1|_1 to the loss.")
 @click.option("--nuclear", type=options.Lambdas(), help="Nuclear norm of layers, Eq. (6): 1=0.03,2=0.01.")
 @click.option(

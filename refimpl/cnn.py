@@ -27,7 +27,7 @@ def init(
     seed: int = 0,
     dtype: str = "float32",
     *,
-    padding: str = "same",
+    padding: str = "valid",
     filters: int = 32,
     side: int = 28,
     hidden_units: int = 128,
@@ -60,7 +60,7 @@ def init(
 
 
 def forward(
-    params: Params, x: Float[Array, "batch n"], *, padding: str = "same", activation: str = "relu"
+    params: Params, x: Float[Array, "batch n"], *, padding: str = "valid", activation: str = "tanh"
 ) -> tuple[Float[Array, "batch classes"], Tape]:
     """The logits of a batch of images, rows of n pixels, and the tape that differentiates them.
 
@@ -72,7 +72,7 @@ def forward(
 
 
 def hidden(
-    params: Params, x: Float[Array, "batch n"], *, padding: str = "same", activation: str = "relu"
+    params: Params, x: Float[Array, "batch n"], *, padding: str = "valid", activation: str = "tanh"
 ) -> list[Float[Array, "batch units"]]:
     """The hidden representations as rows: the two blocks' and the dense layer's."""
     (*representations, _), _ = _layers(params, x, padding, activation)

@@ -21,9 +21,9 @@ from .networks import ARCHITECTURES, CNN
 from .optim import Optimizer, adam, sgd
 from .penalty import Penalty
 
-STEPS = {"fcnn": 112_560, "cnn": 46_900}
+STEPS = {"fcnn": 112_560, "cnn": 58_156}
 """Steps of a run whose epochs are not given: 240 epochs of MNIST, where plain SGD first meets Table 1's .9508,
-and 50 of Fashion-MNIST, where the net with its default padding meets Table 2's .9041."""
+and 62 of Fashion-MNIST, where it first meets Table 2's .9041."""
 
 WATCHES: dict[str, tuple[str, ...]] = {
     "none": (),
@@ -54,8 +54,8 @@ class Config:
     learning_rate: float = 0.001
     momentum: float = 0.0
     widths: tuple[int, ...] = WIDTHS
-    padding: str = "same"
-    activation: str = "relu"
+    padding: str = "valid"
+    activation: str = "tanh"
     l1: dict[str, float] = field(default_factory=dict)
     nuclear: dict[str, float] = field(default_factory=dict)
     joint: float = 0.0
@@ -90,7 +90,7 @@ class Config:
             raise UsageError(f"widths must go from {WIDTHS[0]} pixels to {WIDTHS[-1]} classes, got {list(self.widths)}")
         if self.arch == "cnn" and self.widths != WIDTHS:
             raise UsageError("widths belong to fcnn; a cnn has padding and activation")
-        if self.arch != "cnn" and (self.padding, self.activation) != ("same", "relu"):
+        if self.arch != "cnn" and (self.padding, self.activation) != ("valid", "tanh"):
             raise UsageError(f"padding and activation belong to cnn; {self.arch} has widths")
         for layer in (*self.l1, *self.nuclear):
             _one_of("a regularized layer", layer, tuple(f"W{i}" for i in range(1, self.depth + 1)))

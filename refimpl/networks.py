@@ -13,8 +13,8 @@ ARCHITECTURES = ("fcnn", "cnn")
 class CNN:
     """`cnn` with its padding and activation, and the threads its fast passes may use."""
 
-    padding: str = "same"
-    activation: str = "relu"
+    padding: str = "valid"
+    activation: str = "tanh"
     threads: int = 1
 
     def forward(self, params: Params, x: Array) -> tuple[Array, Tape]:

@@ -114,7 +114,7 @@ def test_every_named_method_is_a_configuration_of_that_name():
         ("arch = 'cnn'\njoint = 0.1", "filters do not chain"),
         ("arch = 'cnn'\n[l1]\nW5 = 0.1", "a regularized layer must be one of W1, W2, W3, W4"),
         ("arch = 'cnn'\nwidths = [784, 10]", "widths belong to fcnn"),
-        ("padding = 'valid'", "padding and activation belong to cnn"),
+        ("padding = 'same'", "padding and activation belong to cnn"),
         ("arch = 'cnn'\npadding = 'full'", "padding must be one of valid, same"),
         ("arch = 'cnn'\nactivation = 'gelu'", "activation must be one of relu, tanh, identity"),
         ("watch = 'rank'", "watch must be one of auto, none, fooling, mi, all"),
