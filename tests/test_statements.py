@@ -2,7 +2,9 @@
 
 import math
 import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,7 @@ from refimpl.tape import Pullback
 
 EXAMPLES = max(settings.default.max_examples, 600)  # fewer miss a counterexample now and then
 ENTROPY = None if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 0
+ROOT = Path(__file__).parent.parent
 BY_NAME = {statement.name: statement for statement in STATEMENTS}
 
 
@@ -67,6 +70,16 @@ def test_names_may_be_beginnings_and_must_fit():
     assert named(STATEMENTS, ()) == list(STATEMENTS)
     with pytest.raises(UsageError, match="no statement is called 'theorem-2'"):
         named(STATEMENTS, ("remark-1", "theorem-2"))
+
+
+def test_the_readme_names_statements_where_they_are():
+    table = (ROOT / "README.md").read_text().split("## What the paper says")[1].split("## ")[0]
+    rows = re.findall(r"\[(`[^\]]*`)\]\((refimpl/[^)]*)\) \|", table)
+    assert len(rows) >= 10
+    for names, path in rows:
+        for name in re.findall(r"`([^`]*)`", names):
+            assert name in BY_NAME
+            assert f'"{name}"' in (ROOT / path).read_text()
 
 
 def at_least_ten(c: Case) -> None:
