@@ -26,6 +26,7 @@ scales = st.sampled_from([0, -200, 200]).map(lambda power: 2.0**power)
 shares = st.sampled_from([1.0, 0.0, 0.5]) | st.floats(0, 1.2)
 entries = st.integers(-9, 9).map(float) | st.floats(0.01, 9) | st.floats(-9, -0.01)
 labels = st.sampled_from([1.0, -1.0])
+coordinates = st.integers(-20, 20).map(float)
 NUMPY = backend("numpy")
 DECIDED = 1e-9
 
@@ -52,20 +53,24 @@ def matrices(draw: Draw) -> Case:
 
 
 @st.composite
-def vectors(draw: Draw) -> np.ndarray:
-    """Half of them a multiple of a unit vector, the sparsest there is.
+def _columns(draw: Draw, *kinds: st.SearchStrategy[float]) -> np.ndarray:
+    """(n, kinds) numbers, 1 <= n <= 6: drawn as a list of rows, for a list shrinks by leaving rows out."""
+    return np.array(draw(st.lists(st.tuples(*kinds), min_size=1, max_size=6)))
 
-    Drawn as a list, whose length shrinks more readily than a number that is drawn before it.
-    """
-    w = np.array(draw(st.lists(entries, min_size=1, max_size=6)))
-    return w * np.eye(len(w))[draw(st.integers(0, len(w) - 1))] if draw(st.booleans()) else w
+
+@st.composite
+def _vectors(draw: Draw) -> tuple[np.ndarray, np.ndarray]:
+    """w (n,), half the time a multiple of a unit vector, the sparsest there is, and k others, (n, k)."""
+    drawn = draw(_columns(*[entries] * (1 + draw(st.just(1) | sizes))))
+    w, others = drawn[:, 0], drawn[:, 1:]
+    return (np.where(np.arange(len(w)) == len(w) - 1, w, 0.0) if draw(st.booleans()) else w), others
 
 
 @st.composite
 def projections(draw: Draw) -> Case:
     """A vector w and a subspace V of any dimension."""
-    w = draw(vectors())
-    V = draw(_exact_bases(len(w))) if draw(st.booleans()) else _span(draw(numbers((len(w), draw(sizes)))))
+    w, A = draw(_vectors())
+    V = _span(A) if draw(st.booleans()) else draw(_exact_bases(len(w)))
     return Case(w=draw(scales) * w, V=V)
 
 
@@ -75,24 +80,21 @@ def classifications(draw: Draw, inside: bool = False) -> Case:
 
     With `inside` w lies in V too.
     """
-    w = draw(vectors())
-    n, N = len(w), draw(sizes)
-    if exact := draw(st.booleans()):
-        A = V = draw(_exact_bases(n))
-        w = np.round(w)
-    else:
-        A = draw(numbers((n, draw(st.just(1) | st.integers(1, n)))))
-        V = _span(A)
+    w, A = draw(_vectors())
+    exact = draw(st.booleans())
+    if exact:
+        w, A = np.round(w), draw(_exact_bases(len(w)))
+    V = A if exact else _span(A)
     if inside:
         w = A @ draw(whole((A.shape[1],)))
-    x = draw(whole((N, A.shape[1]), 20)) @ A.T
+    examples = draw(_columns(labels, *[coordinates] * A.shape[1]))
+    y, x = examples[:, 0], examples[:, 1:] @ A.T
     largest, length = np.abs(x @ w).max(), (np.abs(w).sum() + np.abs(V @ V.T @ w).sum()) / 2
     eps = draw(shares) * (largest / length if length else 1.0)  # 1: between the reaches of the attacks on w and Qw
     if exact:
         eps = np.round(4 * eps) / 4
     else:
         _decided(w, V, x, eps)
-    y = draw(arrays(np.float64, N, elements=labels))
     scale = draw(scales)
     return Case(w=draw(scales) * w, V=V, x=scale * x, y=y, eps=float(scale * eps))
 
@@ -137,10 +139,10 @@ def coordinate_subspaces(draw: Draw) -> Case:
 @st.composite
 def linear_models(draw: Draw) -> Case:
     """w not zero, examples x with labels y, a budget eps, and another perturbation within the budget for each."""
-    n, N = draw(sizes), draw(sizes)
-    w, x = draw(numbers((n,))), draw(numbers((N, n)))
+    N, directions = draw(st.integers(1, 4)), st.sampled_from([1.0, -1.0, 0.0, 0.5])
+    drawn = draw(_columns(*[entries] * (1 + N), *[directions] * N))
+    w, x, other = drawn[:, 0], drawn[:, 1 : 1 + N].T, drawn[:, 1 + N :].T
     assume(w.any())
-    other = draw(arrays(np.float64, (N, n), elements=st.sampled_from([1.0, -1.0, 0.0, 0.5])))
     y, eps = draw(arrays(np.float64, N, elements=labels)), draw(st.sampled_from([1.0, 0.0, 0.5]) | st.floats(0, 2))
     return Case(w=w, x=x, y=y, eps=float(eps), other=other)
 
