@@ -8,7 +8,7 @@ import click
 from refimpl.atomic import write_text
 from refimpl.backend import backend as make_backend
 from refimpl.derivatives import compare
-from refimpl.errors import VerdictError
+from refimpl.errors import UsageError, VerdictError
 
 from . import options
 from .console import Bar, note, out, report, table
@@ -39,6 +39,8 @@ def verify(
     """
     from refimpl.statements import STATEMENTS, judge, named
 
+    if html and not html.parent.is_dir():
+        raise UsageError(f"--html {html}: there is no folder {html.parent}")
     where = make_backend(backend or "numpy")
     chosen = named(STATEMENTS, tuple(name for name in names if name != GRADIENTS)) if set(names) != {GRADIENTS} else []
     verdicts: list[dict[str, Any]] = []

@@ -464,3 +464,4 @@ def test_verify_ends_with_5_when_a_verdict_is_not_the_expected_one(refimpl, monk
 def test_verify_refuses_an_unknown_name_and_too_few_examples(refimpl):
     assert "no statement is called 'theorem-2'" in refimpl("verify", "theorem-2", code=2).stderr
     assert "--examples" in refimpl("verify", "--examples", 0, code=2).stderr
+    assert "there is no folder" in refimpl("verify", "--html", "nowhere/page.html", code=2).stderr
