@@ -10,7 +10,7 @@ from refimpl.errors import DataError, RefimplError
 
 from .console import err
 
-COMMANDS = ("train", "attack", "measure", "verify", "runs", "data", "bench", "doctor")
+COMMANDS = ("train", "attack", "measure", "verify", "reproduce", "runs", "data", "bench", "doctor")
 INTERRUPTED = 130
 
 

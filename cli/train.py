@@ -32,7 +32,7 @@ SETTINGS = tuple(field.name for field in fields(Config))
 @click.option(
     "--dataset",
     show_default="auto",
-    help="mnist, fashion-mnist, strokes (built in), or auto: the paper's"
+    help="mnist, fashion-mnist, strokes or strokes-small (built in), or auto: the paper's"
     " for the architecture where it is found, else strokes.",
 )
 @options.data_dir()

@@ -30,7 +30,7 @@ FLOORS = (
     "records watch",
     "runs",
     "fit",
-    "bench",
+    "bench experiments",
 )
 FLOOR = {room: height for height, floor in enumerate(FLOORS) for room in floor.split()}
 

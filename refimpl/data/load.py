@@ -1,6 +1,7 @@
 """A data set by name, every byte of it checked."""
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError, UsageError
@@ -10,17 +11,18 @@ from .idx import parse_images, parse_labels, read_bytes, sha256
 from .registry import FILES, PAPERS_CHOICE, REGISTRY
 from .strokes import strokes
 
-NAMES = (*REGISTRY, "strokes")
+BUILT_IN: dict[str, dict[str, int]] = {"strokes": {}, "strokes-small": {"n_train": 1000, "n_test": 300}}
+NAMES = (*REGISTRY, *BUILT_IN)
 
 
 def load(name: str, *, data_dir: Path | None = None) -> Dataset:
-    """MNIST, Fashion-MNIST or the built-in `strokes`.
+    """MNIST, Fashion-MNIST or the built-in `strokes`, of which `strokes-small` has a few.
 
     Raises `UsageError` for another name, `DataError` where files are missing, damaged, or not those of the registry.
     """
     _known(name)
-    if name == "strokes":
-        return strokes()
+    if name in BUILT_IN:
+        return replace(strokes(**BUILT_IN[name]), name=name)
     folder = find(name, data_dir)
     if folder is None:
         raise DataError(

@@ -1,0 +1,101 @@
+"""refimpl reproduce"""
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+
+from refimpl.atomic import write_text
+from refimpl.experiments import PROFILES, READINGS, Experiment, plan, schedule
+from refimpl.experiments.verdict import verdict
+from refimpl.networks import ARCHITECTURES
+from refimpl.records import to_json
+
+from . import options
+from .console import Bar, note, out, percent, report, table
+
+
+@click.command()
+@click.option(
+    "--profile", type=click.Choice(list(PROFILES)), default="quick", show_default=True,
+    help="; ".join(f"{name}: {profile.words}" for name, profile in PROFILES.items()) + ".",
+)  # fmt: skip
+@click.option("--arch", "archs", type=click.Choice(ARCHITECTURES), multiple=True, help="One half only. [default: both]")
+@click.option("--reading", "readings", multiple=True, help="literal or adam (fcnn only). [default: all]")
+@click.option("--method", "methods", multiple=True, help="These rows only, beside natural training. [default: all]")
+@click.option("--seeds", type=options.Numbers(int), help="Instead of the profile's: 0,1,2.")
+@click.option(
+    "--out", "root", type=options.FOLDER, default=Path("reproduction"), show_default=True, help="Folder of the runs."
+)
+@click.option(
+    "--jobs", type=click.IntRange(min=1), show_default="one a core", help="Processes side by side, a core each."
+)
+@options.data_dir()
+@options.as_json()
+def reproduce(
+    profile: str,
+    archs: tuple[str, ...],
+    readings: tuple[str, ...],
+    methods: tuple[str, ...],
+    seeds: tuple[int, ...] | None,
+    root: Path,
+    jobs: int | None,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Run the paper's experiments and write a verdict for each number of its tables and each of its claims.
+
+    Every run is a run folder under --out. What is done is not done again, what was interrupted goes on: the same
+    command continues. Writes verdict.json.
+    """
+    experiments = [
+        experiment
+        for arch in archs or ARCHITECTURES
+        for experiment in plan(profile, arch, [r for r in readings if r in READINGS[arch]], seeds or (), methods)
+        if not readings or experiment.reading in readings
+    ]
+    root.mkdir(parents=True, exist_ok=True)
+    with Bar("reproducing", len(experiments), "runs") as bar, _processes(jobs) as pool:
+        done: list[str] = []
+
+        def on_result(experiment: Experiment) -> None:
+            done.append(experiment.name)
+            bar.update(len(done), experiment.name)
+
+        results = schedule(experiments, root, pool, data_dir, on_result)
+    found = {"profile": profile, **verdict(results.values())}
+    write_text(root / "verdict.json", to_json(found) + "\n")
+    if as_json:
+        report(found)
+    else:
+        show(found)
+    note(f"the runs and verdict.json are in {root}")
+
+
+def _processes(jobs: int | None) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(jobs or os.cpu_count() or 1, multiprocessing.get_context("spawn"))
+
+
+def show(found: dict[str, Any]) -> None:
+    rows = []
+    for row in found["numbers"]:
+        spread = "" if row["standard_deviation"] is None else f" ± {100 * row['standard_deviation']:.2f}"
+        paper = "" if row["paper"] is None else percent(row["paper"])
+        said = {None: "", True: "reproduced", False: "not reproduced"}[row["reproduced"]]
+        rows.append(
+            (row["arch"], row["reading"], row["method"], said, paper, percent(row["mean"]) + spread, str(row["n"]))
+        )
+    table(("net", "reading", "method", "accuracy", "paper", "ours", "seeds"), rows, words=4)
+    out.print()
+    claims = [(row["claim"], row["words"], row["verdict"]) for row in found["claims"]]
+    table(("claim", "the paper", "verdict"), claims, words=3)
+    effects = [
+        (row["claim"], effect["reading"], effect["effect"], effect["verdict"], f"{effect['mean']:+.3g}",
+         "" if effect["n"] == 1 else "{:+.3g} to {:+.3g}".format(*effect["interval_95"]))
+        for row in found["claims"] for effect in row["effects"]
+    ]  # fmt: skip
+    out.print()
+    table(("claim", "reading", "effect", "verdict", "difference", "95 % interval over seeds"), effects, words=4)

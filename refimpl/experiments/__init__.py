@@ -1,0 +1,19 @@
+"""The paper's experiments: `paper` has its numbers, `plan` the runs, `carry_out` does one, `schedule` all."""
+
+from .carry_out import carry_out
+from .paper import ACCURACY, TOLERANCE
+from .plan import CONTROL, PROFILES, READINGS, SOURCE, Experiment, plan
+from .schedule import schedule
+
+__all__ = [
+    "ACCURACY",
+    "CONTROL",
+    "PROFILES",
+    "READINGS",
+    "SOURCE",
+    "TOLERANCE",
+    "Experiment",
+    "carry_out",
+    "plan",
+    "schedule",
+]

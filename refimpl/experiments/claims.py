@@ -1,0 +1,78 @@
+"""What the paper claims of its methods, as effects that can be measured: one method against another in one number."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .plan import CONTROL
+
+Result = dict[str, Any]
+Quantity = Callable[[Result], float]
+
+
+def rank(layer: int) -> Quantity:
+    return lambda result: float(result["layers"][layer - 1]["effective_rank"])
+
+
+def sparsity(layer: int) -> Quantity:
+    return lambda result: float(result["layers"][layer - 1]["effective_sparsity"])
+
+
+def information(layer: int, end: str) -> Quantity:
+    return lambda result: float(result["layers"][layer - 1][f"mutual_information_{end}"])
+
+
+def fooling(attack: str) -> Quantity:
+    return lambda result: next(float(a["fooling_ratio"]) for a in result["attacks"] if a["attack"] == attack)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """That `quantity` of `method` is less than that of `baseline`, seed by seed."""
+
+    words: str
+    quantity: Quantity
+    method: str
+    baseline: str = CONTROL
+
+
+@dataclass(frozen=True)
+class PaperClaim:
+    name: str
+    arch: str
+    words: str
+    effects: tuple[Effect, ...]
+
+
+def _falls(what: str, quantity: Quantity, *methods: str, baseline: str = CONTROL) -> tuple[Effect, ...]:
+    return tuple(Effect(f"{what}: {method} < {baseline}", quantity, method, baseline) for method in methods)
+
+
+CLAIMS = (
+    PaperClaim("a", "fcnn", "adversarial training lowers effective rank and sparsity, most of W1",
+               _falls("r(W1)", rank(1), "fgsm", "pgd") + _falls("s(W1)", sparsity(1), "fgsm", "pgd")),
+    PaperClaim("b", "fcnn", "adversarial training lowers the mutual information with the input",
+               _falls("I(x;t1), lower bound", information(1, "lower"), "fgsm", "pgd")
+               + _falls("I(x;t1), upper bound", information(1, "upper"), "fgsm", "pgd")),
+    PaperClaim("c", "fcnn", "l1 on W1 alone lowers its effective rank, too", _falls("r(W1)", rank(1), "l1-0.01")),
+    PaperClaim("d", "fcnn", "regularizing W1 lowers rank and sparsity of W2, too",
+               _falls("r(W2)", rank(2), "l1-0.01-nuclear-0.01") + _falls("s(W2)", sparsity(2), "l1-0.01-nuclear-0.01")),
+    PaperClaim("e", "fcnn", "the joint term lowers the effective rank of W1, W2 and W3",
+               sum((_falls(f"r(W{i})", rank(i), "joint-0.001") for i in (1, 2, 3)), ())),
+    PaperClaim("f", "fcnn", "regularization lowers the fooling ratio, l1 with the joint term further",
+               _falls("PGD fools", fooling("pgd"), "l1-0.01", "nuclear-0.01", "l1-0.01-nuclear-0.01")
+               + _falls("PGD fools", fooling("pgd"), "l1-0.01-joint-0.001", baseline="l1-0.01")),
+    PaperClaim("g", "cnn", "adversarial training lowers s(W1), s(W2), and r(W2), which PGD lowers more",
+               _falls("s(W1)", sparsity(1), "fgsm", "pgd") + _falls("s(W2)", sparsity(2), "fgsm", "pgd")
+               + _falls("r(W2)", rank(2), "fgsm", "pgd") + _falls("r(W2)", rank(2), "pgd", baseline="fgsm")),
+    PaperClaim("h", "cnn", "the fooling ratio falls as the nuclear norm's lambda grows",
+               _falls("PGD fools", fooling("pgd"), "l1-0.01-nuclear-0.05", baseline="l1-0.01")
+               + _falls("PGD fools", fooling("pgd"), "l1-0.01-nuclear-0.1", baseline="l1-0.01-nuclear-0.05")
+               + _falls("PGD fools", fooling("pgd"), "l1-0.01-nuclear-0.5", baseline="l1-0.01-nuclear-0.1")),
+    PaperClaim("i, fcnn", "fcnn", "adversarial training stays the best defence",
+               sum((_falls("PGD fools", fooling("pgd"), "pgd", baseline=other)
+                    for other in ("l1-0.01", "l1-0.01-nuclear-0.01", "l1-0.01-nuclear-0.03")), ())),
+    PaperClaim("i, cnn", "cnn", "adversarial training stays the best defence",
+               sum((_falls("PGD fools", fooling("pgd"), "pgd", baseline=other)
+                    for other in ("l1-0.01", "l1-0.01-nuclear-0.1", "l1-0.01-nuclear-0.5")), ())),
+)  # fmt: skip

@@ -1,0 +1,120 @@
+"""The paper's experiments as data: which runs there are, with which settings, from whose weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..config import Config
+from ..errors import UsageError
+from ..methods import METHODS, NATURAL
+
+SOURCE, CONTROL = "natural", "natural-continued"
+"""The run that all others of its seed start from; and natural training for as long as they, which the paper lacks."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the paper is read where it is silent: settings of natural training, and of what continues it."""
+
+    words: str
+    source: dict[str, Any]
+    tuned: dict[str, Any]
+
+
+READINGS: dict[str, dict[str, Reading]] = {
+    "fcnn": {
+        "literal": Reading(
+            "plain SGD and mean loss until natural training first meets Table 1; adversarial batches whole",
+            {"epochs": 240},
+            {"epochs": 60},
+        ),
+        "adam": Reading(
+            "Adam at the same rate, natural training past its best; adversarial batches half clean",
+            {"optimizer": "adam", "epochs": 150},
+            {"optimizer": "adam", "epochs": 40},
+        ),
+    },
+    "cnn": {
+        "literal": Reading(
+            "plain SGD and mean loss until natural training first meets Table 2; adversarial batches whole",
+            {"epochs": 62},
+            {"epochs": 8},
+        ),
+    },
+}
+
+HALF_CLEAN = {"adam"}
+"""Readings whose adversarial batches are half clean."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much of it: data sets (None: the paper's), seeds, and what replaces a reading's epochs."""
+
+    words: str
+    datasets: dict[str, str]
+    seeds: tuple[int, ...]
+    epochs: dict[str, int] | None = None
+
+
+PROFILES = {
+    "smoke": Profile("built-in data, under a minute", {"fcnn": "strokes-small", "cnn": "strokes-small"}, (0,),
+                     {"source": 3, "tuned": 2}),
+    "quick": Profile("real data, one seed, the fully connected net whole, the CNN for a few epochs",
+                     {"fcnn": "mnist", "cnn": "fashion-mnist"}, (0,), {"source": 60, "tuned": 15}),
+    "paper": Profile("real data, three seeds", {"fcnn": "mnist", "cnn": "fashion-mnist"}, (0, 1, 2)),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run: its name, which is its folder, its settings, and the name of the run it starts from."""
+
+    name: str
+    method: str
+    reading: str
+    config: Config
+    source: str | None = None
+
+
+def plan(
+    profile: str, arch: str, readings: Sequence[str] = (), seeds: Sequence[int] = (), methods: Sequence[str] = ()
+) -> list[Experiment]:
+    """The runs of a profile, each after the one it starts from; all readings, the profile's seeds, all methods.
+
+    Raises `UsageError` for a profile, a reading or a method that there is none of.
+    """
+    amount = _known("profile", profile, PROFILES)
+    rows = [CONTROL, *(method for method in METHODS[arch] if method != SOURCE)]
+    for method in methods:
+        _known("method", method, dict.fromkeys([SOURCE, *rows]))
+    experiments = []
+    for reading in readings or READINGS[arch]:
+        read = _known("reading", reading, READINGS[arch])
+        for seed in seeds or amount.seeds:
+            place = f"{arch}-{reading}"
+            shared = {"arch": arch, "dataset": amount.datasets[arch], "seed": seed}
+            shared |= {"watch": "all" if arch == "fcnn" else "fooling"}
+            source = f"{place}/{SOURCE}-seed{seed}"
+            first = Config.of(**(shared | read.source | _epochs(amount, "source")))
+            experiments.append(Experiment(source, SOURCE, reading, first))
+            for method in rows:
+                if methods and method not in methods:
+                    continue
+                settings = NATURAL | METHODS[arch][SOURCE if method == CONTROL else method]
+                if settings["adversarial"] != "none" and reading in HALF_CLEAN:
+                    settings = settings | {"adversarial_share": 0.5}
+                tuned = shared | read.tuned | _epochs(amount, "tuned") | settings | {"start": source}
+                name = f"{place}/{method}-seed{seed}"
+                experiments.append(Experiment(name, method, reading, Config.of(**tuned), source))
+    return experiments
+
+
+def _epochs(amount: Profile, which: str) -> dict[str, int]:
+    return {"epochs": amount.epochs[which]} if amount.epochs else {}
+
+
+def _known(kind: str, name: str, choices: dict[str, Any]) -> Any:
+    if name not in choices:
+        raise UsageError(f"no {kind} is called {name!r}: choose one of {', '.join(choices)}")
+    return choices[name]

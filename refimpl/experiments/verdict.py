@@ -1,0 +1,88 @@
+"""What came out against what the paper reports: a verdict for each number of its tables, and for each claim."""
+
+import math
+import statistics
+from collections.abc import Iterable
+from typing import Any
+
+from scipy.special import stdtrit
+
+from ..methods import METHODS
+from .claims import CLAIMS, Effect, PaperClaim, Result
+from .paper import ACCURACY, TOLERANCE
+from .plan import CONTROL, READINGS
+
+SUPPORTED, UNSUPPORTED, DEPENDS, UNDECIDED = "supported", "not supported", "depends on the reading", "undecided"
+Rows = list[dict[str, Any]]
+
+
+def verdict(results: Iterable[Result]) -> dict[str, Rows]:
+    """`numbers`, a row for each reading and method of Tables 1 and 2; `claims`, a row for each claim."""
+    found = list(results)
+    return {"numbers": _numbers(found), "claims": [_claim(claim, found) for claim in CLAIMS if _of(claim.arch, found)]}
+
+
+def _of(arch: str, results: list[Result]) -> list[Result]:
+    return [result for result in results if result["arch"] == arch]
+
+
+def _numbers(results: list[Result]) -> Rows:
+    rows = []
+    for arch, readings in READINGS.items():
+        for reading in readings:
+            for method in [*METHODS[arch], CONTROL]:
+                runs = [r for r in _of(arch, results) if (r["reading"], r["method"]) == (reading, method)]
+                if runs:
+                    rows.append(_number(arch, reading, method, [run["accuracy"] for run in runs]))
+    return rows
+
+
+def _number(arch: str, reading: str, method: str, ours: list[float]) -> dict[str, Any]:
+    """Reproduced where our mean is within the tolerance of the paper's number; None where it has none."""
+    paper, mean = ACCURACY[arch].get(method), statistics.fmean(ours)
+    return {
+        "arch": arch,
+        "reading": reading,
+        "method": method,
+        "quantity": "accuracy",
+        "paper": paper,
+        "mean": mean,
+        "standard_deviation": statistics.stdev(ours) if len(ours) > 1 else None,
+        "n": len(ours),
+        "tolerance": TOLERANCE,
+        "reproduced": None if paper is None else abs(mean - paper) <= TOLERANCE,
+    }
+
+
+def _claim(claim: PaperClaim, results: list[Result]) -> dict[str, Any]:
+    """Supported in a reading when each of its effects is; undecided where an interval holds 0, or one seed ran."""
+    effects = []
+    for reading in READINGS[claim.arch]:
+        runs = [result for result in _of(claim.arch, results) if result["reading"] == reading]
+        effects += [{"reading": reading, **row} for effect in claim.effects if (row := _effect(effect, runs))]
+    by_reading = {
+        reading: _together([row["verdict"] for row in effects if row["reading"] == reading])
+        for reading in dict.fromkeys(row["reading"] for row in effects)
+    }
+    verdicts = set(by_reading.values())
+    said = verdicts.pop() if len(verdicts) == 1 else DEPENDS if verdicts else UNDECIDED
+    return {"claim": claim.name, "arch": claim.arch, "words": claim.words, "verdict": said, "effects": effects}
+
+
+def _effect(effect: Effect, runs: list[Result]) -> dict[str, Any] | None:
+    """The mean difference over the seeds that both ran, with its 95 % interval (Student)."""
+    of = {(run["method"], run["seed"]): effect.quantity(run) for run in runs}
+    seeds = sorted(seed for method, seed in of if method == effect.method and (effect.baseline, seed) in of)
+    if not seeds:
+        return None
+    differences = [of[effect.method, seed] - of[effect.baseline, seed] for seed in seeds]
+    n, mean = len(differences), statistics.fmean(differences)
+    half = float(stdtrit(n - 1, 0.975)) * statistics.stdev(differences) / math.sqrt(n) if n > 1 else math.inf
+    said = UNDECIDED if mean - half <= 0 <= mean + half else SUPPORTED if mean < 0 else UNSUPPORTED
+    return {"effect": effect.words, "mean": mean, "interval_95": [mean - half, mean + half], "n": n, "verdict": said}
+
+
+def _together(verdicts: list[str]) -> str:
+    if UNSUPPORTED in verdicts:
+        return UNSUPPORTED
+    return UNDECIDED if UNDECIDED in verdicts else SUPPORTED
