@@ -1,21 +1,20 @@
 """refimpl reproduce"""
 
-import multiprocessing
-import os
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import click
 
 from refimpl.atomic import write_text
-from refimpl.experiments import PROFILES, READINGS, Experiment, plan, schedule
+from refimpl.experiments import CONTROL, PROFILES, READINGS, SOURCE, Experiment, plan, schedule
 from refimpl.experiments.verdict import verdict
+from refimpl.methods import METHODS
 from refimpl.networks import ARCHITECTURES
 from refimpl.records import to_json
 
 from . import options
 from .console import Bar, note, out, percent, report, table
+from .executors import cluster, processes
 
 
 @click.command()
@@ -24,14 +23,24 @@ from .console import Bar, note, out, percent, report, table
     help="; ".join(f"{name}: {profile.words}" for name, profile in PROFILES.items()) + ".",
 )  # fmt: skip
 @click.option("--arch", "archs", type=click.Choice(ARCHITECTURES), multiple=True, help="One half only. [default: both]")
-@click.option("--reading", "readings", multiple=True, help="literal or adam (fcnn only). [default: all]")
-@click.option("--method", "methods", multiple=True, help="These rows only, beside natural training. [default: all]")
+@click.option(
+    "--reading", "readings", type=click.Choice(sorted({name for of in READINGS.values() for name in of})),
+    multiple=True, help="How the paper is read where it is silent. [default: all]",
+)  # fmt: skip
+@click.option(
+    "--method", "methods", type=click.Choice([CONTROL, *sorted({name for of in METHODS.values() for name in of})]),
+    multiple=True, help="These rows only, beside natural training. [default: all]",
+)  # fmt: skip
 @click.option("--seeds", type=options.Numbers(int), help="Instead of the profile's: 0,1,2.")
 @click.option(
     "--out", "root", type=options.FOLDER, default=Path("reproduction"), show_default=True, help="Folder of the runs."
 )
 @click.option(
     "--jobs", type=click.IntRange(min=1), show_default="one a core", help="Processes side by side, a core each."
+)
+@click.option(
+    "--scheduler",
+    help="Address of a running Dask scheduler, tcp://host:8786, instead of --jobs; its workers must see --out.",
 )
 @options.data_dir()
 @options.as_json()
@@ -43,6 +52,7 @@ def reproduce(
     seeds: tuple[int, ...] | None,
     root: Path,
     jobs: int | None,
+    scheduler: str | None,
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
@@ -54,18 +64,19 @@ def reproduce(
     experiments = [
         experiment
         for arch in archs or ARCHITECTURES
-        for experiment in plan(profile, arch, [r for r in readings if r in READINGS[arch]], seeds or (), methods)
-        if not readings or experiment.reading in readings
+        for experiment in plan(profile, arch, seeds=seeds or ())
+        if (not readings or experiment.reading in readings) and (not methods or experiment.method in (SOURCE, *methods))
     ]
     root.mkdir(parents=True, exist_ok=True)
-    with Bar("reproducing", len(experiments), "runs") as bar, _processes(jobs) as pool:
+    elsewhere = cluster(scheduler) if scheduler else processes(jobs)
+    with elsewhere as executor, Bar("reproducing", len(experiments), "runs") as bar:
         done: list[str] = []
 
         def on_result(experiment: Experiment) -> None:
             done.append(experiment.name)
             bar.update(len(done), experiment.name)
 
-        results = schedule(experiments, root, pool, data_dir, on_result)
+        results = schedule(experiments, root.resolve(), executor, data_dir, on_result)
     found = {"profile": profile, **verdict(results.values())}
     write_text(root / "verdict.json", to_json(found) + "\n")
     if as_json:
@@ -73,10 +84,6 @@ def reproduce(
     else:
         show(found)
     note(f"the runs and verdict.json are in {root}")
-
-
-def _processes(jobs: int | None) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(jobs or os.cpu_count() or 1, multiprocessing.get_context("spawn"))
 
 
 def show(found: dict[str, Any]) -> None:
