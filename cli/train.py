@@ -87,7 +87,7 @@ SETTINGS = tuple(field.name for field in fields(Config))
     "--watch",
     type=click.Choice(["auto", *WATCHES]),
     show_default="auto: fooling where --adversarial, else none",
-    help="Fooling ratios and mutual information in the record of epochs 1, 2, ..., 10, 13, 16, 20, 25, ..., 100, ...",
+    help="Fooling ratios, mutual information in the record of epochs 1, 2, ..., 10, 13, 16, 20, 25, ..., and the last.",
 )
 @click.option(
     "--watch-examples", type=click.IntRange(min=1), show_default="1000", help="The first so many test images."

@@ -68,7 +68,7 @@ def _fit(
     records = train(
         network, step, arrays, epochs=epochs, batch_size=config.batch_size, seed=config.seed, start=last.epoch
     )
-    watch, history = Watch(network, config, data, backend), run.history
+    watch, history = Watch(network, config, data, backend, epochs), run.history
 
     def overfitted() -> int | None:
         return None if config.adversarial == "none" else catastrophic_overfitting(history)

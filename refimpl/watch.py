@@ -23,16 +23,17 @@ def due(epoch: int) -> bool:
 
 
 class Watch:
-    """The first `watch_examples` test inputs, and what the configuration asks to know of them."""
+    """The first `watch_examples` test inputs, and what the configuration asks to know of them, also at epoch `last`."""
 
-    def __init__(self, network: Network, config: Config, data: Dataset, backend: Backend) -> None:
+    def __init__(self, network: Network, config: Config, data: Dataset, backend: Backend, last: int) -> None:
+        self.last = last
         self.network, self.backend, self.dtype, self.what = network, backend, config.dtype, config.watched
         self.images, self.labels = (part[: config.watch_examples] for part in (data.test.images, data.test.labels))
         self.attacks = [config.make_attack(name) for name in ATTACKS]
 
     def __call__(self, line: dict[str, Any], params: Params) -> dict[str, Any]:
         """The record of an epoch, completed where one is due: `attacks`, and the bounds in bits in `layers`."""
-        if not (self.what and due(line["epoch"])):
+        if not (self.what and (due(line["epoch"]) or line["epoch"] == self.last)):
             return line
         if "fooling" in self.what:
             outcomes = fooling(

@@ -27,7 +27,7 @@ def test_epochs_are_dense_early_and_sparse_late():
 
 def test_a_record_says_what_the_evaluation_says_of_the_first_examples():
     config, params = Config(watch="all", watch_examples=40, eps=0.1, clip=True), fcnn.init(backend("numpy"))
-    watch = Watch(fcnn, config, SMALL, backend("numpy"))
+    watch = Watch(fcnn, config, SMALL, backend("numpy"), last=4)
     line = watch({"epoch": 1, "layers": [{"name": f"W{i}"} for i in range(1, 7)]}, params)
     images, labels = SMALL.test.images[:40], SMALL.test.labels[:40]
     attacks = [Attack(name=name, eps=0.1, clip=(0.0, 1.0)) for name in ("fgsm", "pgd", "gnm")]
@@ -48,11 +48,13 @@ def test_a_record_says_what_the_evaluation_says_of_the_first_examples():
 def test_what_is_watched(watch, adversarial, keys):
     config = Config(watch=watch, adversarial=adversarial, watch_examples=10)
     params = fcnn.init(backend("numpy"))
-    measure = Watch(fcnn, config, SMALL, backend("numpy"))
+    measure = Watch(fcnn, config, SMALL, backend("numpy"), last=9)
     before = {"epoch": 1, "layers": [{} for _ in range(6)]}
     line = measure(before | {}, params)
     assert {key for key in line if line[key] != before.get(key)} == keys
     assert measure({"epoch": 7}, params) == {"epoch": 7}
+    last = measure({"epoch": 9, "layers": [{} for _ in range(6)]}, params)
+    assert last | {"epoch": 1} == line
 
 
 def records(*ratios):

@@ -1,0 +1,118 @@
+"""Figures of quantities against the epoch: natural training first, then what each defence makes of it."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from refimpl.experiments import CONTROL, SOURCE
+from refimpl.methods import METHODS
+
+from .finished import Finished, Line, label
+
+Quantity = Callable[[Line], float | None]
+Columns = dict[str, list[Any]]
+COLUMNS = ("panel", "method", "epoch", "mean", "low", "high", "seeds")
+
+
+def rank(layer: int) -> Quantity:
+    return lambda line: float(line["layers"][layer - 1]["effective_rank"])
+
+
+def sparsity(layer: int) -> Quantity:
+    return lambda line: float(line["layers"][layer - 1]["effective_sparsity"])
+
+
+def information(layer: int, end: str) -> Quantity:
+    return lambda line: line["layers"][layer - 1].get(f"mutual_information_{end}")
+
+
+def fooling(attack: str) -> Quantity:
+    """In per cent."""
+
+    def of(line: Line) -> float | None:
+        ratios = (a["fooling_ratio"] for a in line.get("attacks", ()) if a["attack"] == attack)
+        ratio = next(ratios, None)
+        return None if ratio is None else 100 * ratio
+
+    return of
+
+
+@dataclass(frozen=True)
+class Panel:
+    """`upper`, where given, is the upper of two bounds: then both are drawn, and no mean."""
+
+    title: str
+    quantity: Quantity
+    upper: Quantity | None = None
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One panel a quantity, `across` of them in a row; the band is the range over seeds."""
+
+    name: str
+    arch: str
+    unit: str
+    panels: Sequence[Panel]
+    across: int
+
+    def collect(self, runs: Finished) -> Columns:
+        """Natural training from epoch 1; each method from where it ended."""
+        methods = [SOURCE, CONTROL, *(m for m in METHODS[self.arch] if m != SOURCE)]
+        columns: Columns = {name: [] for name in COLUMNS}
+        ends = [lines[-1] for lines in runs.lines(self.arch, SOURCE)]
+        before = ends[0]["epoch"]
+        for method in methods:
+            seeds = runs.lines(self.arch, method)
+            if method != SOURCE:  # begin where natural training ended
+                seeds = [[end | {"epoch": 0}, *lines] for end, lines in zip(ends, seeds, strict=False)]
+            for panel in self.panels:
+                for lines in zip(*seeds, strict=True):
+                    epoch = lines[0]["epoch"] + (0 if method == SOURCE else before)
+                    lows = [value for line in lines if (value := panel.quantity(line)) is not None]
+                    highs = [v for line in lines if (v := (panel.upper or panel.quantity)(line)) is not None]
+                    if lows and highs:
+                        mean = (statistics.fmean(lows) + statistics.fmean(highs)) / 2
+                        row = (panel.title, method, epoch, mean, min(lows), max(highs), len(lows))
+                        for name, value in zip(COLUMNS, row, strict=True):
+                            columns[name].append(float(f"{value:.6g}") if isinstance(value, float) else value)
+        return columns
+
+    def draw(self, columns: Columns) -> Figure:
+        table = {name: np.asarray(values) for name, values in columns.items()}
+        down = -(-len(self.panels) // self.across)
+        figure = Figure(figsize=(2.5 * self.across, 2.1 * down + 0.7))
+        axes = figure.subplots(down, self.across, squeeze=False).ravel()
+        for ax, panel in zip(axes, self.panels, strict=False):
+            rows = {name: values[table["panel"] == panel.title] for name, values in table.items()}
+            self._panel(ax, rows, panel.upper is not None)
+            ax.set_title(panel.title)
+        for ax in axes[len(self.panels) :]:
+            ax.set_visible(False)
+        for ax in axes[len(self.panels) - self.across : len(self.panels)]:
+            ax.set_xlabel("epoch")
+        for ax in axes[:: self.across]:
+            ax.set_ylabel(self.unit)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        return figure
+
+    def _panel(self, ax: Axes, table: dict[str, np.ndarray], bounds: bool) -> None:
+        methods = list(dict.fromkeys(table["method"].tolist()))
+        for i, method in enumerate(methods):
+            rows = {name: values[table["method"] == method] for name, values in table.items()}
+            color = "0.4" if method in (SOURCE, CONTROL) else f"C{(i - 2) % 7}"
+            style = ":" if method == CONTROL else "--" if i - 2 >= 7 else "-"
+            if bounds:
+                ax.plot(rows["epoch"], rows["low"], style, color=color, linewidth=0.9)
+                ax.plot(rows["epoch"], rows["high"], style, color=color, linewidth=0.9)
+            else:
+                ax.plot(rows["epoch"], rows["mean"], style, color=color, label=label(method), linewidth=1)
+                ax.fill_between(rows["epoch"], rows["low"], rows["high"], color=color, alpha=0.15, linewidth=0)
+        natural = table["epoch"][table["method"] == SOURCE]
+        if len(natural):
+            ax.axvline(natural.max(), color="0.7", linewidth=0.8, zorder=0)  # from here on, fine-tuning

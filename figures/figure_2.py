@@ -1,0 +1,10 @@
+"""Figure 2: effective rank and sparsity of each layer, and its mutual information with the input, for each defence."""
+
+from .curves import Curves, Panel, information, rank, sparsity
+
+PANELS = (
+    *(Panel(f"r(W{i})", rank(i)) for i in range(1, 7)),
+    *(Panel(f"s(W{i})", sparsity(i)) for i in range(1, 7)),
+    *(Panel(f"I(x;t{i}), bits", information(i, "lower"), information(i, "upper")) for i in range(1, 6)),
+)
+FIGURE = Curves("figure-2", "fcnn", "", PANELS, across=6)

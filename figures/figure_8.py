@@ -1,0 +1,13 @@
+"""Figure 8: the first layer of the fully connected net after the regularizations, a unit an image."""
+
+from .weights import Weights
+
+METHODS = (
+    "l1-0.01",
+    "nuclear-0.01",
+    "l1-0.01-nuclear-0.01",
+    "l1-0.01-nuclear-0.03",
+    "joint-0.001",
+    "l1-0.01-joint-0.001",
+)
+FIGURE = Weights("figure-8", "fcnn", "W1", METHODS, images=True)
