@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from refimpl.atomic import write_text
-from refimpl.experiments import CONTROL, PROFILES, READINGS, SOURCE, Experiment, plan, schedule
-from refimpl.experiments.verdict import verdict
+from refimpl.errors import VerdictError
+from refimpl.experiments import CONTROL, PROFILES, READINGS, SOURCE, Experiment, plan, record, results, schedule
+from refimpl.experiments.verdict import verdict, worse
 from refimpl.methods import METHODS
 from refimpl.networks import ARCHITECTURES
 from refimpl.records import to_json
@@ -59,7 +60,8 @@ def reproduce(
     """Run the paper's experiments and write a verdict for each number of its tables and each of its claims.
 
     Every run is a run folder under --out. What is done is not done again, what was interrupted goes on: the same
-    command continues. Writes verdict.json.
+    command continues. Writes verdict.json, of all runs under --out; the exit code is 5 when it is worse than the
+    verdict on record of the same profile.
     """
     experiments = [
         experiment
@@ -76,14 +78,17 @@ def reproduce(
             done.append(experiment.name)
             bar.update(len(done), experiment.name)
 
-        results = schedule(experiments, root.resolve(), executor, data_dir, on_result)
-    found = {"profile": profile, **verdict(results.values())}
+        schedule(experiments, root.resolve(), executor, data_dir, on_result)
+    found = {"profile": profile, **verdict(results(root))}
     write_text(root / "verdict.json", to_json(found) + "\n")
     if as_json:
         report(found)
     else:
         show(found)
     note(f"the runs and verdict.json are in {root}")
+    recorded = record()
+    if recorded and recorded["profile"] == profile and (fallen := worse(found, recorded)):
+        raise VerdictError(f"worse than on record: {'; '.join(fallen)}")
 
 
 def show(found: dict[str, Any]) -> None:

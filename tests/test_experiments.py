@@ -11,7 +11,7 @@ import pytest
 
 from refimpl.errors import DataError, UsageError
 from refimpl.experiments import ACCURACY, CONTROL, carry_out, plan, schedule
-from refimpl.experiments.verdict import DEPENDS, SUPPORTED, UNDECIDED, UNSUPPORTED, verdict
+from refimpl.experiments.verdict import DEPENDS, SUPPORTED, UNDECIDED, UNSUPPORTED, verdict, worse
 from refimpl.methods import METHODS
 from refimpl.runs import Run, list_runs
 
@@ -153,6 +153,21 @@ def test_one_seed_or_an_interval_around_zero_decides_nothing_and_two_readings_ma
     runs += [result(CONTROL, s, reading) for s in range(3) for reading in ("literal", "adam")]
     assert rows(verdict(runs), "c")["verdict"] == DEPENDS
     assert rows(verdict(runs), "e")["verdict"] == UNDECIDED  # nothing ran for it
+
+
+def test_natural_training_is_fooled_slightly_below_always():
+    for pgd, expected in ((0.97, SUPPORTED), (0.5, UNSUPPORTED)):
+        runs = [result("natural", s, pgd=pgd + 0.001 * s) for s in range(3)]
+        assert rows(verdict(runs), "j")["verdict"] == expected
+
+
+def test_what_was_better_on_record_is_named():
+    good = verdict([result("natural", 0, accuracy=0.95, pgd=0.97)])
+    bad = verdict([result("natural", 0, accuracy=0.9, pgd=0.97)])
+    assert worse(good, good) == worse(good, bad) == []
+    assert worse(bad, good) == ["fcnn literal natural: 0.9000, was 0.9500"]
+    supported = verdict([result("natural", s, pgd=0.97 + 0.001 * s) for s in range(3)])
+    assert worse(good, supported) == ["claim j: undecided, was supported"]
 
 
 def test_reproduce_in_a_smoke_test_then_again_without_work(refimpl, tmp_path):

@@ -1,8 +1,11 @@
 """The figures: drawn, the same bytes twice, with the numbers they show; and what theory says of those numbers."""
 
 import csv
+import math
 
 import pytest
+
+from refimpl.runs import Run
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +26,7 @@ def test_theory_draws_three_pictures_each_with_its_numbers(refimpl, drawn, tmp_p
     for path in drawn.iterdir():
         assert path.read_bytes()[:4] in (b"\x89PNG", b"%PDF") or path.suffix == ".csv"
     again = tmp_path / "again"
-    refimpl("figures", "--out", again)
+    refimpl("figures", "theory", "--out", again)
     for name in names:
         assert (again / name).read_bytes() == (drawn / name).read_bytes()
 
@@ -54,6 +57,51 @@ def test_the_plane_shows_fewer_fooled_where_the_premise_holds_and_more_where_it_
         fooled[panel] = fooled.get(panel, 0) + int(hit)
     assert fooled["the premise holds: Qw"] < fooled["the premise holds: w"]
     assert fooled["the premise fails: Qw"] > fooled["the premise fails: w"]
+
+
+@pytest.fixture(scope="module")
+def reproduction(refimpl, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reproduction")
+    refimpl("reproduce", "--profile", "smoke", "--out", folder, "--jobs", 2)
+    return folder
+
+
+@pytest.mark.parametrize("number", range(1, 11))
+def test_each_figure_of_the_paper_is_drawn_from_runs_with_its_numbers(refimpl, reproduction, tmp_path, number):
+    refimpl("figures", number, "--runs", reproduction, "--out", tmp_path)
+    name = f"figure-{number}-literal"
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.pdf", f"{name}.png", f"{name}.csv"}
+    assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    table = columns(tmp_path / f"{name}.csv")
+    assert len(set(table["method"])) >= 3
+    numbers = table["mean"] if "mean" in table else table["w0"]
+    assert all(math.isfinite(float(value)) for value in numbers)
+
+
+def test_a_curve_is_what_the_records_say(refimpl, reproduction, tmp_path):
+    refimpl("figures", 2, "--runs", reproduction, "--reading", "adam", "--out", tmp_path, "--format", "png")
+    table = columns(tmp_path / "figure-2-adam.csv")
+    rows = list(zip(*(table[name] for name in ("panel", "method", "epoch", "mean", "seeds")), strict=True))
+    natural, tuned = (Run.open(reproduction / f"fcnn-adam/{method}-seed0").history for method in ("natural", "pgd"))
+    for history, method, before in ((natural, "natural", 0), (tuned, "pgd", len(natural))):
+        for line in history:
+            rank = f"{line['layers'][1]['effective_rank']:.6g}"
+            assert ("r(W2)", method, str(line["epoch"] + before), rank, "1") in rows
+
+
+def test_a_report_holds_tables_verdicts_and_figures_and_needs_no_network(refimpl, reproduction):
+    refimpl("report", reproduction)
+    page = (reproduction / "report.html").read_text()
+    assert "Table 1, fully connected net, MNIST" in page
+    assert "l1 on W1 alone lowers its effective rank, too" in page
+    assert page.count("data:image/png;base64") == 14  # ten figures, four of them in two readings
+    assert "http" not in page
+    assert "| natural | 95.08 % |" in refimpl("report", reproduction, "--markdown").stdout
+
+
+def test_what_is_missing_is_named(refimpl, tmp_path):
+    assert "no finished run" in refimpl("figures", 3, "--runs", tmp_path, "--out", tmp_path / "o", code=3).stderr
+    assert "verdict.json cannot be read" in refimpl("report", tmp_path, code=3).stderr
 
 
 def test_an_unknown_figure_is_refused(refimpl):

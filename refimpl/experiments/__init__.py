@@ -1,8 +1,9 @@
 """The paper's experiments: `paper` has its numbers, `plan` the runs, `carry_out` does one, `schedule` all."""
 
-from .carry_out import carry_out
+from .carry_out import carry_out, results
 from .paper import ACCURACY, TOLERANCE
 from .plan import CONTROL, PROFILES, READINGS, SOURCE, Experiment, plan
+from .record import record
 from .schedule import schedule
 
 __all__ = [
@@ -15,5 +16,7 @@ __all__ = [
     "Experiment",
     "carry_out",
     "plan",
+    "record",
+    "results",
     "schedule",
 ]

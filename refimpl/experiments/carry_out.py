@@ -47,6 +47,11 @@ def carry_out(root: Path, experiment: Experiment, data_dir: Path | None = None) 
     return result
 
 
+def results(root: Path) -> list[dict[str, Any]]:
+    """Those of all runs under `root` that have one, by name."""
+    return [dict(json.loads(path.read_text())) for path in sorted(root.glob(f"*/*/{RESULT}"))]
+
+
 def _opened(root: Path, folder: Path, experiment: Experiment, data: Dataset) -> Run:
     if (folder / "config.toml").is_file():
         run = Run.open(folder)

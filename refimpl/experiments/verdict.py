@@ -70,12 +70,15 @@ def _claim(claim: PaperClaim, results: list[Result]) -> dict[str, Any]:
 
 
 def _effect(effect: Effect, runs: list[Result]) -> dict[str, Any] | None:
-    """The mean difference over the seeds that both ran, with its 95 % interval (Student)."""
+    """The mean difference over the seeds that both ran, with its 95 % interval (Student); None without any."""
     of = {(run["method"], run["seed"]): effect.quantity(run) for run in runs}
-    seeds = sorted(seed for method, seed in of if method == effect.method and (effect.baseline, seed) in of)
-    if not seeds:
+    if isinstance(effect.baseline, str):
+        against = {seed: value for (method, seed), value in of.items() if method == effect.baseline}
+    else:
+        against = {seed: effect.baseline for _, seed in of}
+    differences = [of[effect.method, seed] - against[seed] for seed in against if (effect.method, seed) in of]
+    if not differences:
         return None
-    differences = [of[effect.method, seed] - of[effect.baseline, seed] for seed in seeds]
     n, mean = len(differences), statistics.fmean(differences)
     half = float(stdtrit(n - 1, 0.975)) * statistics.stdev(differences) / math.sqrt(n) if n > 1 else math.inf
     said = UNDECIDED if mean - half <= 0 <= mean + half else SUPPORTED if mean < 0 else UNSUPPORTED
@@ -86,3 +89,24 @@ def _together(verdicts: list[str]) -> str:
     if UNSUPPORTED in verdicts:
         return UNSUPPORTED
     return UNDECIDED if UNDECIDED in verdicts else SUPPORTED
+
+
+RANKS = {UNSUPPORTED: 0, UNDECIDED: 1, DEPENDS: 2, SUPPORTED: 3}
+
+
+def worse(found: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
+    """What was better on record: numbers reproduced then and not now, claims whose verdict has fallen."""
+    before = {_key(row): row for row in (*recorded["numbers"], *recorded["claims"])}
+    fallen = []
+    for row in (*found["numbers"], *found["claims"]):
+        old = before.get(_key(row), row)
+        if "claim" in row:
+            if RANKS[row["verdict"]] < RANKS[old["verdict"]]:
+                fallen.append(f"claim {row['claim']}: {row['verdict']}, was {old['verdict']}")
+        elif old["reproduced"] and not row["reproduced"]:
+            fallen.append(f"{row['arch']} {row['reading']} {row['method']}: {row['mean']:.4f}, was {old['mean']:.4f}")
+    return fallen
+
+
+def _key(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row.get(name)) for name in ("claim", "arch", "reading", "method"))

@@ -1,0 +1,105 @@
+"""refimpl report"""
+
+import base64
+import importlib
+import io
+import json
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import click
+
+from refimpl.atomic import write_text
+from refimpl.errors import DataError
+from refimpl.experiments import PROFILES, READINGS
+from refimpl.experiments.tables import markdown, tables
+
+from .command import PAPER
+
+STYLE = """
+body { font: 15px/1.5 sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; color: #222; }
+table { border-collapse: collapse; margin: 1em 0 2em; }
+th, td { text-align: left; vertical-align: top; padding: .3em 1em .3em 0; border-bottom: 1px solid #ddd; }
+img { max-width: 100%; }
+"""
+
+
+@click.command()
+@click.argument("root", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), show_default="DIR/report.html")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the tables as Markdown instead.")
+def report(root: Path, out: Path | None, as_markdown: bool) -> None:
+    """A web page of what `refimpl reproduce --out DIR` found: tables, verdicts and figures, all in one file."""
+    path = root / "verdict.json"
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}; `refimpl reproduce --out {root}` writes it") from None
+    if as_markdown:
+        click.echo(markdown(found), nl=False)
+    else:
+        out = out or root / "report.html"
+        write_text(out, _page(found, root))
+        click.echo(out)
+
+
+def _page(found: dict[str, Any], root: Path) -> str:
+    words = PROFILES[found["profile"]].words
+    parts = [f"<p>Profile {escape(found['profile'])}: {escape(words)}. An asterisk marks a number reproduced.</p>"]
+    for title, header, rows in tables(found):
+        parts += [f"<h2>{escape(title)}</h2>", _table(header, rows)]
+    effects = [
+        [
+            row["claim"],
+            effect["reading"],
+            effect["effect"],
+            effect["verdict"],
+            f"{effect['mean']:+.3g}",
+            _interval(effect),
+        ]
+        for row in found["claims"]
+        for effect in row["effects"]
+    ]
+    header = ["claim", "reading", "effect", "verdict", "difference", "95 % interval over seeds"]
+    parts += ["<h2>Effects behind the claims</h2>", _table(header, effects), "<h2>Figures</h2>", *_figures(root)]
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>refimpl report</title>'
+        f"<style>{STYLE}</style></head>\n<body><h1>The paper, reproduced</h1>\n"
+        + "\n".join(parts)
+        + "\n</body></html>\n"
+    )
+
+
+def _interval(effect: dict[str, Any]) -> str:
+    low, high = effect["interval_95"]
+    return "" if low is None else f"{low:+.3g} to {high:+.3g}"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in header)]
+    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+    return "<table>" + "\n".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def _figures(root: Path) -> Iterator[str]:
+    """Those whose runs are there, in each reading."""
+    from .drawing import styled
+    from .finished import Finished
+
+    for number in PAPER:
+        module = importlib.import_module(f".figure_{number}", __package__)
+        for reading in READINGS[module.FIGURE.arch]:
+            content = io.BytesIO()
+            try:
+                with styled():
+                    figure = module.FIGURE.draw(module.FIGURE.collect(Finished(root, reading)))
+                    figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
+            except DataError as error:
+                yield f"<p>{escape(str(error))}</p>"
+                continue
+            words = escape(module.__doc__ or "")
+            source = base64.b64encode(content.getvalue()).decode()
+            yield f"<h3>{words} Reading: {reading}</h3>"
+            yield f'<img alt="{words}" src="data:image/png;base64,{source}">'
