@@ -20,6 +20,7 @@ Read the source in this order; each file fits on a screen or two.
     theory      Section 3: linear classifiers, their adversarial error, projections
     operators certificates  a convolution as one matrix; how far a margin can move
     statements  the paper's statements as objects that can be refuted
+    experiments the paper's runs as data, and the verdict on what came out
 
 The mathematics knows nothing of files, the files nothing of the command line.
 """
