@@ -26,14 +26,14 @@ class Weights:
     across: int = 3
 
     def collect(self, runs: Finished) -> Columns:
-        """A row of the table a row of a matrix."""
+        """A row of the table a row of a matrix, to four decimals, which is finer than the colours."""
         columns: Columns = {"method": [], "row": []}
         for method in self.methods:
             for i, row in enumerate(runs.matrix(self.arch, method, self.layer)):
                 columns["method"].append(method)
                 columns["row"].append(i)
                 for j, value in enumerate(row):
-                    columns.setdefault(f"w{j}", []).append(float(f"{value:.4g}"))
+                    columns.setdefault(f"w{j}", []).append(round(float(value), 4) + 0.0)
         return columns
 
     def draw(self, columns: Columns) -> Figure:

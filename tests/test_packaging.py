@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import refimpl as library
+from refimpl.experiments import record
+from refimpl.experiments.tables import markdown
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -68,3 +70,8 @@ def test_the_readmes_python_runs(monkeypatch, tmp_path):
     (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})  # the code of our own README
+
+
+def test_the_readme_shows_the_tables_on_record():
+    shown = README.split("<!-- tables -->\n")[1].split("<!-- end of tables -->")[0]
+    assert shown == markdown(record())
