@@ -61,7 +61,8 @@ def test_a_method_has_the_name_of_what_it_does():
     assert Config(l1={"W1": 0.01}, nuclear={"W1": 0.03}).method == "l1-0.01-nuclear-0.03"
     assert Config(l1={"W1": 0.01, "W2": 0.01}).method == "l1"
     assert Config(l1={"W1": 0.02}, nuclear={"W1": 0.03}).method == "l1-nuclear"
-    assert Config(joint=0.001).method == "joint"
+    assert Config(joint=0.001).method == "joint-0.001"
+    assert Config(joint=0.002).method == "joint"
 
 
 def test_the_cnns_defaults_are_the_papers():
@@ -74,8 +75,9 @@ def test_the_cnns_defaults_are_the_papers():
 
 
 def test_every_named_method_is_a_configuration_of_that_name():
+    assert len(METHODS["fcnn"]) == 7 + 2  # the rows of Table 1 and the joint ones of Figures 2 and 3
+    assert len(METHODS["cnn"]) == 7  # the rows of Table 2
     for arch, methods in METHODS.items():
-        assert len(methods) == 7  # the rows of Tables 1 and 2
         for name, settings in methods.items():
             assert Config.of(arch=arch, **(NATURAL | settings)).method == name
 
