@@ -7,7 +7,18 @@ import click
 
 from refimpl.atomic import write_text
 from refimpl.errors import VerdictError
-from refimpl.experiments import CONTROL, PROFILES, READINGS, SOURCE, Experiment, plan, record, results, schedule
+from refimpl.experiments import (
+    CONTROL,
+    PROFILES,
+    READINGS,
+    SOURCE,
+    Experiment,
+    judged,
+    plan,
+    record,
+    results,
+    schedule,
+)
 from refimpl.experiments.verdict import verdict, worse
 from refimpl.methods import METHODS
 from refimpl.networks import ARCHITECTURES
@@ -26,7 +37,7 @@ from .executors import cluster, processes
 @click.option("--arch", "archs", type=click.Choice(ARCHITECTURES), multiple=True, help="One half only. [default: both]")
 @click.option(
     "--reading", "readings", type=click.Choice(sorted({name for of in READINGS.values() for name in of})),
-    multiple=True, help="How the paper is read where it is silent. [default: all]",
+    multiple=True, help="How the paper is read where it is silent. [default: literal and adam; adam is of fcnn]",
 )  # fmt: skip
 @click.option(
     "--method", "methods", type=click.Choice([CONTROL, *sorted({name for of in METHODS.values() for name in of})]),
@@ -66,8 +77,10 @@ def reproduce(
     experiments = [
         experiment
         for arch in archs or ARCHITECTURES
-        for experiment in plan(profile, arch, seeds=seeds or ())
-        if (not readings or experiment.reading in readings) and (not methods or experiment.method in (SOURCE, *methods))
+        for reading in readings or judged(arch)
+        if reading in READINGS[arch]
+        for experiment in plan(profile, arch, [reading], seeds=seeds or ())
+        if not methods or experiment.method in (SOURCE, *methods)
     ]
     root.mkdir(parents=True, exist_ok=True)
     elsewhere = cluster(scheduler) if scheduler else processes(jobs)

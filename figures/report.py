@@ -13,7 +13,7 @@ import click
 
 from refimpl.atomic import write_text
 from refimpl.errors import DataError
-from refimpl.experiments import PROFILES, READINGS
+from refimpl.experiments import PROFILES, judged
 from refimpl.experiments.tables import markdown, tables
 
 from .command import PAPER
@@ -38,7 +38,7 @@ def report(root: Path, out: Path | None, as_markdown: bool) -> None:
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}; `refimpl reproduce --out {root}` writes it") from None
     if as_markdown:
-        click.echo(markdown(found), nl=False)
+        click.echo(markdown(tables(found)), nl=False)
     else:
         out = out or root / "report.html"
         write_text(out, _page(found, root))
@@ -90,7 +90,7 @@ def _figures(root: Path) -> Iterator[str]:
 
     for number in PAPER:
         module = importlib.import_module(f".figure_{number}", __package__)
-        for reading in READINGS[module.FIGURE.arch]:
+        for reading in judged(module.FIGURE.arch):
             content = io.BytesIO()
             try:
                 with styled():

@@ -1,6 +1,8 @@
 """The paper's experiments: planned whole, done once, continued where they were left, judged by what came out."""
 
 import json
+import math
+import statistics
 import subprocess
 import sys
 import time
@@ -10,7 +12,9 @@ from dataclasses import replace
 import pytest
 
 from refimpl.errors import DataError, UsageError
-from refimpl.experiments import ACCURACY, CONTROL, carry_out, plan, schedule
+from refimpl.experiments import ACCURACY, CONTROL, READINGS, carry_out, plan, results, schedule
+from refimpl.experiments.claims import course
+from refimpl.experiments.tables import comparison, tables
 from refimpl.experiments.verdict import DEPENDS, SUPPORTED, UNDECIDED, UNSUPPORTED, verdict, worse
 from refimpl.methods import METHODS
 from refimpl.runs import Run, list_runs
@@ -46,6 +50,24 @@ def test_the_plan_holds_every_row_of_the_tables_and_a_control():
     adam = [run for run in plan("paper", "fcnn", ["adam"]) if run.config.adversarial != "none"]
     assert {(run.config.adversarial_share, run.config.optimizer) for run in adam} == {(0.5, "adam")}
     assert {run.config.seed for run in adam} == {0, 1, 2}
+
+
+def test_every_reading_can_be_run_and_says_what_it_changes():
+    for arch, readings in READINGS.items():
+        for name, reading in readings.items():
+            runs = {run.method: run.config for run in plan("paper", arch, [name], seeds=[0])}
+            assert runs["natural"].epochs == reading.source["epochs"]
+            assert runs["l1-0.01"].l1["W1"] == pytest.approx(0.01 * reading.lambdas)
+            assert runs["pgd"].adversarial_share == reading.adversarial.get("adversarial_share", 1.0)
+            assert (runs["natural"].l1, runs["natural"].adversarial_share) == ({}, 1.0)
+    assert {run.config.joint for run in plan("paper", "fcnn", ["adam-lambda-10"], [0], ["joint-0.001"])} == {0, 0.01}
+
+
+def test_a_loss_summed_over_the_batch_is_a_longer_step_and_a_smaller_lambda():
+    """W - 0.001 (sum of gradients + lambda G) = W - 0.128 (their mean + lambda / 128 G)."""
+    (_, run) = plan("paper", "fcnn", ["summed"], seeds=[0], methods=["l1-0.01"])
+    assert run.config.learning_rate / run.config.batch_size == pytest.approx(0.001)
+    assert run.config.learning_rate * run.config.l1["W1"] == pytest.approx(0.001 * 0.01)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +134,7 @@ def result(method, seed, reading="literal", accuracy=0.95, rank=4.0, pgd=0.9):
     layer |= {"mutual_information_lower": 8.0, "mutual_information_upper": 12.0}
     attacks = [{"attack": name, "fooling_ratio": pgd} for name in ("fgsm", "pgd", "gnm")]
     return {"arch": "fcnn", "reading": reading, "method": method, "seed": seed, "accuracy": accuracy,
-            "layers": [layer] * 6, "attacks": attacks}  # fmt: skip
+            "layers": [layer] * 6, "attacks": attacks, "course": {"pgd": pgd}}  # fmt: skip
 
 
 def rows(found, claim):
@@ -159,6 +181,43 @@ def test_natural_training_is_fooled_slightly_below_always():
     for pgd, expected in ((0.97, SUPPORTED), (0.5, UNSUPPORTED)):
         runs = [result("natural", s, pgd=pgd + 0.001 * s) for s in range(3)]
         assert rows(verdict(runs), "j")["verdict"] == expected
+
+
+def watched(epoch, *pgd):
+    return {"epoch": epoch} | ({"attacks": [{"attack": "pgd", "fooling_ratio": pgd[0]}]} if pgd else {})
+
+
+def test_the_fooling_ratio_of_a_claim_is_the_mean_over_later_checkpoints(tmp_path):
+    line = [watched(1, 1.0), watched(2, 1.0), watched(3, 0.5), watched(4), watched(5, 0.7)]
+    assert course(line) == {"pgd": pytest.approx(0.6)}
+    assert math.isnan(course([watched(1, None)])["pgd"])
+    (natural,) = some("natural")
+    carry_out(tmp_path, natural)
+    (found,) = results(tmp_path)
+    late = [x["attacks"] for x in Run.open(tmp_path / natural.name).history if x["epoch"] >= 2]
+    assert len(late) == 2
+    for attack, mean in found["course"].items():
+        assert mean == statistics.fmean(
+            a["fooling_ratio"] for attacks in late for a in attacks if a["attack"] == attack
+        )
+
+
+def test_a_number_that_is_none_decides_nothing():
+    runs = [result("l1-0.01", s, rank=math.nan) for s in range(3)] + [result(CONTROL, s) for s in range(3)]
+    assert rows(verdict(runs), "c")["verdict"] == UNDECIDED
+
+
+def test_claims_rest_on_the_readings_judged_and_the_comparison_has_all():
+    others = [result(method, 0, "late", accuracy=0.94) for method in ACCURACY["fcnn"]]
+    found = verdict([result("natural", 0), *others])
+    assert {effect["reading"] for claim in found["claims"] for effect in claim["effects"]} == {"literal"}
+    assert "late" not in str(tables(found))
+    title, header, (paper, late) = comparison(found)  # the literal reading lacks rows
+    assert title == "Readings against Table 1, fully connected net, MNIST"
+    assert header[-2:] == ["points off", "PGD fools natural"]
+    off = statistics.fmean(abs(94 - 100 * accuracy) for accuracy in ACCURACY["fcnn"].values())
+    assert late[-2:] == [f"{off:.2f}", "90.0 %"]
+    assert paper[2] == "95.08 %"
 
 
 def test_what_was_better_on_record_is_named():

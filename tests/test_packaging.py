@@ -13,7 +13,7 @@ import pytest
 
 import refimpl as library
 from refimpl.experiments import record
-from refimpl.experiments.tables import markdown
+from refimpl.experiments.tables import comparison, markdown, tables
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -74,4 +74,10 @@ def test_the_readmes_python_runs(monkeypatch, tmp_path):
 
 def test_the_readme_shows_the_tables_on_record():
     shown = README.split("<!-- tables -->\n")[1].split("<!-- end of tables -->")[0]
-    assert shown == markdown(record())
+    assert shown == markdown(tables(record()))
+
+
+def test_the_docs_compare_the_readings_on_record():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    shown = text.split("<!-- readings -->\n")[1].split("<!-- end of readings -->")[0]
+    assert shown == markdown([comparison(record())])

@@ -1,8 +1,12 @@
-"""The paper's experiments: `paper` has its numbers, `plan` the runs, `carry_out` does one, `schedule` all."""
+"""The paper's experiments.
+
+`paper` has its numbers, `readings` how it is read, `plan` the runs, `carry_out` does one, `schedule` all.
+"""
 
 from .carry_out import carry_out, results
 from .paper import ACCURACY, TOLERANCE
-from .plan import CONTROL, PROFILES, READINGS, SOURCE, Experiment, plan
+from .plan import CONTROL, PROFILES, SOURCE, Experiment, plan
+from .readings import READINGS, judged
 from .record import record
 from .schedule import schedule
 
@@ -15,6 +19,7 @@ __all__ = [
     "TOLERANCE",
     "Experiment",
     "carry_out",
+    "judged",
     "plan",
     "record",
     "results",

@@ -18,6 +18,7 @@ from ..layers import information, layers
 from ..records import to_json
 from ..runs import Run
 from ..train import score
+from .claims import course
 from .plan import Experiment
 
 RESULT = "result.json"
@@ -48,8 +49,11 @@ def carry_out(root: Path, experiment: Experiment, data_dir: Path | None = None) 
 
 
 def results(root: Path) -> list[dict[str, Any]]:
-    """Those of all runs under `root` that have one, by name."""
-    return [dict(json.loads(path.read_text())) for path in sorted(root.glob(f"*/*/{RESULT}"))]
+    """Those of all runs under `root` that have one, by name, and the `course` of each."""
+    return [
+        json.loads(path.read_text()) | {"course": course(Run(path.parent).history)}
+        for path in sorted(root.glob(f"*/*/{RESULT}"))
+    ]
 
 
 def _opened(root: Path, folder: Path, experiment: Experiment, data: Dataset) -> Run:

@@ -1,6 +1,8 @@
 """What the paper claims of its methods, as effects that can be measured: one method against another in one number."""
 
-from collections.abc import Callable
+import math
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +24,25 @@ def information(layer: int, end: str) -> Quantity:
     return lambda result: float(result["layers"][layer - 1][f"mutual_information_{end}"])
 
 
+def ratio(outcome: dict[str, Any]) -> float:
+    """The fooling ratio of an attack's outcome, nan where no input was classified correctly."""
+    return math.nan if outcome["fooling_ratio"] is None else float(outcome["fooling_ratio"])
+
+
+def final_fooling(attack: str) -> Quantity:
+    """Of the net that training ended with, on the whole test set."""
+    return lambda result: ratio(next(a for a in result["attacks"] if a["attack"] == attack))
+
+
 def fooling(attack: str) -> Quantity:
-    return lambda result: next(float(a["fooling_ratio"]) for a in result["attacks"] if a["attack"] == attack)
+    """Averaged over the later checkpoints, from one to the next of which it swings."""
+    return lambda result: float(result["course"][attack])
+
+
+def course(history: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Each attack's fooling ratio averaged over the epochs of the second half of training at which it was watched."""
+    late = [line["attacks"] for line in history if 2 * line["epoch"] > history[-1]["epoch"] and "attacks" in line]
+    return {same[0]["attack"]: statistics.fmean(map(ratio, same)) for same in zip(*late, strict=True)}
 
 
 @dataclass(frozen=True)

@@ -7,44 +7,10 @@ from typing import Any
 from ..config import Config
 from ..errors import UsageError
 from ..methods import METHODS, NATURAL
+from .readings import READINGS, judged
 
 SOURCE, CONTROL = "natural", "natural-continued"
 """The run that all others of its seed start from; and natural training for as long as they, which the paper lacks."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How the paper is read where it is silent: settings of natural training, and of what continues it."""
-
-    words: str
-    source: dict[str, Any]
-    tuned: dict[str, Any]
-
-
-READINGS: dict[str, dict[str, Reading]] = {
-    "fcnn": {
-        "literal": Reading(
-            "plain SGD and mean loss until natural training first meets Table 1; adversarial batches whole",
-            {"epochs": 240},
-            {"epochs": 60},
-        ),
-        "adam": Reading(
-            "Adam at the same rate, natural training past its best; adversarial batches half clean",
-            {"optimizer": "adam", "epochs": 150},
-            {"optimizer": "adam", "epochs": 40},
-        ),
-    },
-    "cnn": {
-        "literal": Reading(
-            "plain SGD and mean loss until natural training first meets Table 2; adversarial batches whole",
-            {"epochs": 62},
-            {"epochs": 8},
-        ),
-    },
-}
-
-HALF_CLEAN = {"adam"}
-"""Readings whose adversarial batches are half clean."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +46,7 @@ class Experiment:
 def plan(
     profile: str, arch: str, readings: Sequence[str] = (), seeds: Sequence[int] = (), methods: Sequence[str] = ()
 ) -> list[Experiment]:
-    """The runs of a profile, each after the one it starts from; all readings, the profile's seeds, all methods.
+    """The runs of a profile, each after the one it starts from; the readings judged, the profile's seeds, all methods.
 
     Raises `UsageError` for a profile, a reading or a method that there is none of.
     """
@@ -89,7 +55,7 @@ def plan(
     for method in methods:
         _known("method", method, dict.fromkeys([SOURCE, *rows]))
     experiments = []
-    for reading in readings or READINGS[arch]:
+    for reading in readings or judged(arch):
         read = _known("reading", reading, READINGS[arch])
         for seed in seeds or amount.seeds:
             place = f"{arch}-{reading}"
@@ -101,9 +67,7 @@ def plan(
             for method in rows:
                 if methods and method not in methods:
                     continue
-                settings = NATURAL | METHODS[arch][SOURCE if method == CONTROL else method]
-                if settings["adversarial"] != "none" and reading in HALF_CLEAN:
-                    settings = settings | {"adversarial_share": 0.5}
+                settings = read.of(NATURAL | METHODS[arch][SOURCE if method == CONTROL else method])
                 tuned = shared | read.tuned | _epochs(amount, arch, 1) | settings | {"start": source}
                 name = f"{place}/{method}-seed{seed}"
                 experiments.append(Experiment(name, method, reading, Config.of(**tuned), source))

@@ -5,12 +5,14 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 from scipy.special import stdtrit
 
 from ..methods import METHODS
-from .claims import CLAIMS, Effect, PaperClaim, Result
+from .claims import CLAIMS, Effect, PaperClaim, Result, final_fooling
 from .paper import ACCURACY, TOLERANCE
-from .plan import CONTROL, READINGS
+from .plan import CONTROL
+from .readings import READINGS, judged
 
 SUPPORTED, UNSUPPORTED, DEPENDS, UNDECIDED = "supported", "not supported", "depends on the reading", "undecided"
 Rows = list[dict[str, Any]]
@@ -33,12 +35,13 @@ def _numbers(results: list[Result]) -> Rows:
             for method in [*METHODS[arch], CONTROL]:
                 runs = [r for r in _of(arch, results) if (r["reading"], r["method"]) == (reading, method)]
                 if runs:
-                    rows.append(_number(arch, reading, method, [run["accuracy"] for run in runs]))
+                    rows.append(_number(arch, reading, method, runs))
     return rows
 
 
-def _number(arch: str, reading: str, method: str, ours: list[float]) -> dict[str, Any]:
+def _number(arch: str, reading: str, method: str, runs: list[Result]) -> dict[str, Any]:
     """Reproduced where our mean is within the tolerance of the paper's number; None where it has none."""
+    ours = [run["accuracy"] for run in runs]
     paper, mean = ACCURACY[arch].get(method), statistics.fmean(ours)
     return {
         "arch": arch,
@@ -49,6 +52,7 @@ def _number(arch: str, reading: str, method: str, ours: list[float]) -> dict[str
         "mean": mean,
         "standard_deviation": statistics.stdev(ours) if len(ours) > 1 else None,
         "n": len(ours),
+        "pgd_fools": statistics.fmean(final_fooling("pgd")(run) for run in runs),
         "tolerance": TOLERANCE,
         "reproduced": None if paper is None else abs(mean - paper) <= TOLERANCE,
     }
@@ -57,7 +61,7 @@ def _number(arch: str, reading: str, method: str, ours: list[float]) -> dict[str
 def _claim(claim: PaperClaim, results: list[Result]) -> dict[str, Any]:
     """Supported in a reading when each of its effects is; undecided where an interval holds 0, or one seed ran."""
     effects = []
-    for reading in READINGS[claim.arch]:
+    for reading in judged(claim.arch):
         runs = [result for result in _of(claim.arch, results) if result["reading"] == reading]
         effects += [{"reading": reading, **row} for effect in claim.effects if (row := _effect(effect, runs))]
     by_reading = {
@@ -80,8 +84,8 @@ def _effect(effect: Effect, runs: list[Result]) -> dict[str, Any] | None:
     if not differences:
         return None
     n, mean = len(differences), statistics.fmean(differences)
-    half = float(stdtrit(n - 1, 0.975)) * statistics.stdev(differences) / math.sqrt(n) if n > 1 else math.inf
-    said = UNDECIDED if mean - half <= 0 <= mean + half else SUPPORTED if mean < 0 else UNSUPPORTED
+    half = float(stdtrit(n - 1, 0.975)) * float(np.std(differences, ddof=1)) / math.sqrt(n) if n > 1 else math.inf
+    said = SUPPORTED if mean + half < 0 else UNSUPPORTED if mean - half > 0 else UNDECIDED
     return {"effect": effect.words, "mean": mean, "interval_95": [mean - half, mean + half], "n": n, "verdict": said}
 
 
