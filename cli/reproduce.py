@@ -12,6 +12,8 @@ from refimpl.experiments import (
     PROFILES,
     READINGS,
     SOURCE,
+    TOLERANCE,
+    TOLERANCE_REASON,
     Experiment,
     judged,
     plan,
@@ -114,6 +116,7 @@ def show(found: dict[str, Any]) -> None:
             (row["arch"], row["reading"], row["method"], said, paper, percent(row["mean"]) + spread, str(row["n"]))
         )
     table(("net", "reading", "method", "accuracy", "paper", "ours", "seeds"), rows, words=4)
+    out.print(f"reproduced: within {100 * TOLERANCE:g} points of the paper; {TOLERANCE_REASON}")
     out.print()
     claims = [(row["claim"], row["words"], row["verdict"]) for row in found["claims"]]
     table(("claim", "the paper", "verdict"), claims, words=3)

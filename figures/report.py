@@ -13,8 +13,8 @@ import click
 
 from refimpl.atomic import write_text
 from refimpl.errors import DataError
-from refimpl.experiments import PROFILES, judged
-from refimpl.experiments.tables import markdown, tables
+from refimpl.experiments import PROFILES, TOLERANCE, TOLERANCE_REASON, judged
+from refimpl.experiments.tables import comparison, markdown, tables
 
 from .command import PAPER
 
@@ -47,8 +47,11 @@ def report(root: Path, out: Path | None, as_markdown: bool) -> None:
 
 def _page(found: dict[str, Any], root: Path) -> str:
     words = PROFILES[found["profile"]].words
-    parts = [f"<p>Profile {escape(found['profile'])}: {escape(words)}. An asterisk marks a number reproduced.</p>"]
-    for title, header, rows in tables(found):
+    parts = [
+        f"<p>Profile {escape(found['profile'])}: {escape(words)}. An asterisk marks a number within "
+        f"{100 * TOLERANCE:g} points of the paper's; {TOLERANCE_REASON}.</p>"
+    ]
+    for title, header, rows in [*tables(found), comparison(found)]:
         parts += [f"<h2>{escape(title)}</h2>", _table(header, rows)]
     effects = [
         [

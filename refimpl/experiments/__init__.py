@@ -4,7 +4,7 @@
 """
 
 from .carry_out import carry_out, results
-from .paper import ACCURACY, TOLERANCE
+from .paper import ACCURACY, TOLERANCE, TOLERANCE_REASON
 from .plan import CONTROL, PROFILES, SOURCE, Experiment, plan
 from .readings import READINGS, judged
 from .record import record
@@ -17,6 +17,7 @@ __all__ = [
     "READINGS",
     "SOURCE",
     "TOLERANCE",
+    "TOLERANCE_REASON",
     "Experiment",
     "carry_out",
     "judged",

@@ -13,6 +13,13 @@ SOURCE, CONTROL = "natural", "natural-continued"
 """The run that all others of its seed start from; and natural training for as long as they, which the paper lacks."""
 
 
+KEPT: dict[str, dict[str, Any]] = {
+    "fcnn": {"watch": "all"},
+    "cnn": {"watch": "fooling", "checkpoint_every": 1},
+}
+"""What is kept of a run's course: an epoch of the CNN against PGD takes minutes, too much to do again."""
+
+
 @dataclass(frozen=True)
 class Profile:
     """How much of it: data sets, seeds, and what replaces a reading's epochs, natural and tuned, by net."""
@@ -59,8 +66,7 @@ def plan(
         read = _known("reading", reading, READINGS[arch])
         for seed in seeds or amount.seeds:
             place = f"{arch}-{reading}"
-            shared = {"arch": arch, "dataset": amount.datasets[arch], "seed": seed}
-            shared |= {"watch": "all" if arch == "fcnn" else "fooling"}
+            shared = {"arch": arch, "dataset": amount.datasets[arch], "seed": seed} | KEPT[arch]
             source = f"{place}/{SOURCE}-seed{seed}"
             first = Config.of(**(shared | read.source | _epochs(amount, arch, 0)))
             experiments.append(Experiment(source, SOURCE, reading, first))

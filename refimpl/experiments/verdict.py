@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 
 from ..methods import METHODS
 from .claims import CLAIMS, Effect, PaperClaim, Result, final_fooling
-from .paper import ACCURACY, TOLERANCE
+from .paper import ACCURACY, TOLERANCE, TOLERANCE_REASON
 from .plan import CONTROL
 from .readings import READINGS, judged
 
@@ -54,6 +54,7 @@ def _number(arch: str, reading: str, method: str, runs: list[Result]) -> dict[st
         "n": len(ours),
         "pgd_fools": statistics.fmean(final_fooling("pgd")(run) for run in runs),
         "tolerance": TOLERANCE,
+        "tolerance_reason": TOLERANCE_REASON,
         "reproduced": None if paper is None else abs(mean - paper) <= TOLERANCE,
     }
 
