@@ -8,6 +8,7 @@ from ..errors import UsageError
 from ..loss import one_hot
 from ..projections import Box
 from .checks import check_budget, check_steps
+from .directions import unit
 
 
 def gnm(
@@ -49,12 +50,6 @@ def gnm(
     return x + eta if clip is None else xp.clip(x + eta, *clip)
 
 
-def _unit_l2(g: Float[Array, "batch n"]) -> Float[Array, "batch n"]:
-    xp = namespace(g)
-    g = g / _positive(xp.max(xp.abs(g), axis=-1, keepdims=True))  # so that no square underflows
-    return g / _positive(xp.sqrt(xp.sum(g * g, axis=-1, keepdims=True)))
-
-
 def _unit_l1(g: Float[Array, "batch n"]) -> Float[Array, "batch n"]:
     xp = namespace(g)
     return one_hot(xp.argmax(xp.abs(g), axis=-1), g.shape[-1], g.dtype) * xp.sign(g)
@@ -65,14 +60,9 @@ def _l2(g: Float[Array, "... n"]) -> Float[Array, "..."]:
     return xp.sqrt(xp.sum(g * g, axis=-1))
 
 
-def _positive(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    xp = namespace(x)
-    return xp.where(x > 0, x, xp.ones_like(x))
-
-
 # p: (the dual norm ‖·‖_q, the direction d with ‖d‖_p = 1 and ⟨g, d⟩ = ‖g‖_q)
 DUAL_NORMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "inf": (lambda g: namespace(g).sum(namespace(g).abs(g), axis=-1), lambda g: namespace(g).sign(g)),
-    "2": (_l2, _unit_l2),
+    "2": (_l2, unit),
     "1": (lambda g: namespace(g).max(namespace(g).abs(g), axis=-1), _unit_l1),
 }

@@ -1,0 +1,217 @@
+"""PGD in the l_2 ball and on low-rank factors: on linear losses, whose optimum the singular values of g give."""
+
+import autograd.numpy as anp
+import numpy as np
+import pytest
+from autograd import grad
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import budgets, seeds
+
+from refimpl import UsageError
+from refimpl.adversary import Adversary, Attack
+from refimpl.attacks import lora_pgd, pgd_l2, verify
+from refimpl.attacks.lora_pgd import Factors, factor_gradients, random_factors, truncated, truncated_factors
+from refimpl.fcnn import init
+
+CHANNELS, HEIGHT, WIDTH = SHAPE = (2, 4, 5)
+PIXELS = CHANNELS * HEIGHT * WIDTH
+ranks = st.integers(1, min(HEIGHT, WIDTH))
+
+
+def images(rng, batch=3):
+    return rng.uniform(0.2, 0.8, (batch, PIXELS))
+
+
+def sines(x):
+    """The gradient of -sum(cos x): neither linear nor bounded away from zero."""
+    return np.sin(x)
+
+
+def constant(g):
+    return lambda x: np.broadcast_to(g, x.shape)
+
+
+def within_rank(g, rank):
+    """The largest <g, d> over directions d of at most that rank in every channel (Eckart and Young 1936)."""
+    s = np.linalg.svd(g.reshape(-1, *SHAPE), compute_uv=False)
+    return np.sqrt((s[..., :rank] ** 2).sum(axis=(-1, -2)))
+
+
+@given(seeds, budgets, st.integers(1, 5), st.sampled_from([None, (0.0, 1.0)]))
+def test_pgd_l2_stays_in_its_ball_and_box(seed, eps, steps, clip):
+    x = images(np.random.default_rng(seed))
+    verify(x, pgd_l2(sines, x, eps=eps, step_size=0.7 * eps, steps=steps, clip=clip), eps=eps, norm="2", clip=clip)
+
+
+@given(seeds, budgets)
+def test_pgd_l2_on_a_linear_loss_ends_at_the_optimum(seed, eps):
+    rng = np.random.default_rng(seed)
+    x, g = images(rng), rng.normal(size=(3, PIXELS))
+    best = x + eps * g / np.linalg.norm(g, axis=-1, keepdims=True)
+    assert_allclose(pgd_l2(constant(g), x, eps=eps, step_size=0.6 * eps, steps=3), best, rtol=1e-9)
+    assert_array_equal(pgd_l2(constant(0 * g), x, eps=eps, step_size=eps, steps=3), x)
+
+
+@given(seeds, ranks, budgets, st.sampled_from([None, (0.1, 0.9)]))
+def test_the_gradients_by_the_factors_are_those_of_the_loss(seed, rank, eps, clip):
+    """Through normalization and cut, against autograd; the common length aside, eps / |UV|."""
+    rng = np.random.default_rng(seed)
+    x = images(rng)
+    U, V = rng.normal(size=(3, CHANNELS, HEIGHT, rank)), rng.normal(size=(3, CHANNELS, rank, WIDTH))
+
+    def loss(U, V):
+        delta = anp.reshape(anp.matmul(U, V), (3, PIXELS))
+        moved = x + eps * delta / anp.sqrt(anp.sum(delta**2, axis=-1, keepdims=True))
+        return -anp.sum(anp.cos(moved if clip is None else anp.clip(moved, *clip)))
+
+    scale = eps / np.linalg.norm((U @ V).reshape(3, -1), axis=-1)[:, None, None, None]
+    dU, dV = factor_gradients(sines, x, Factors(U, V), eps, clip)
+    assert_allclose(scale * dU, grad(loss, 0)(U, V), rtol=1e-9, atol=1e-9)
+    assert_allclose(scale * dV, grad(loss, 1)(U, V), rtol=1e-9, atol=1e-9)
+
+
+@given(seeds, ranks, budgets, st.integers(1, 4))
+def test_the_perturbation_has_its_rank_and_lies_on_the_sphere(seed, rank, eps, steps):
+    rng = np.random.default_rng(seed)
+    x = images(rng)
+    eta = lora_pgd(sines, x, random_factors(rng, x, SHAPE, rank), eps=eps, steps=steps) - x
+    assert_allclose(np.linalg.norm(eta, axis=-1), eps, rtol=1e-9)
+    s = np.linalg.svd(eta.reshape(-1, *SHAPE), compute_uv=False)
+    assert (s[..., rank:] < 1e-9 * eps).all()
+
+
+@given(seeds, ranks, budgets)
+def test_clipped_pixels_stay_in_the_box(seed, rank, eps):
+    rng = np.random.default_rng(seed)
+    x = images(rng)
+    x_adv = lora_pgd(sines, x, random_factors(rng, x, SHAPE, rank), eps=eps, steps=3, clip=(0.0, 1.0))
+    verify(x, x_adv, eps=eps, norm="2", clip=(0.0, 1.0))
+
+
+@given(seeds, ranks)
+def test_no_perturbation_of_a_rank_gains_more_than_eckart_and_young_allow(seed, rank):
+    rng = np.random.default_rng(seed)
+    x, g = images(rng), rng.normal(size=(3, PIXELS))
+    eta = lora_pgd(constant(g), x, random_factors(rng, x, SHAPE, rank), eps=1.0, steps=300) - x
+    gain = (g * eta).sum(axis=-1)
+    assert (gain <= within_rank(g, rank) * (1 + 1e-9)).all()
+    assert (gain >= 0.9 * within_rank(g, rank)).all()  # and comes near it
+
+
+@given(seeds)
+def test_a_gradient_of_rank_one_needs_rank_one(seed):
+    rng = np.random.default_rng(seed)
+    x = images(rng)
+    g = (rng.normal(size=(3, CHANNELS, HEIGHT, 1)) @ rng.normal(size=(3, CHANNELS, 1, WIDTH))).reshape(3, PIXELS)
+    eta = lora_pgd(constant(g), x, random_factors(rng, x, SHAPE, 1), eps=1.0, steps=300) - x
+    assert ((g * eta).sum(axis=-1) >= 0.97 * np.linalg.norm(g, axis=-1)).all()
+
+
+@given(seeds, ranks)
+def test_the_truncated_start_is_the_best_approximation(seed, rank):
+    eta = np.random.default_rng(seed).normal(size=(3, PIXELS))
+    cut = truncated(eta, SHAPE, rank)
+    assert_allclose(np.linalg.norm(cut, axis=-1), within_rank(eta, rank), rtol=1e-9)
+    assert_allclose((eta * cut).sum(axis=-1), within_rank(eta, rank) ** 2, rtol=1e-9)
+    U, V = truncated_factors(eta, SHAPE, rank)
+    assert_allclose(np.linalg.norm(U, axis=-2), np.linalg.norm(V, axis=-1), rtol=1e-6, atol=1e-9)  # evenly shared
+
+
+def test_an_example_does_not_depend_on_its_batch(rng):
+    x = images(rng)
+    U, V = random_factors(rng, x, SHAPE, 2)
+    whole = lora_pgd(sines, x, Factors(U, V), eps=0.5)
+    parts = [lora_pgd(sines, x[i : i + 1], Factors(U[i : i + 1], V[i : i + 1]), eps=0.5) for i in range(3)]
+    assert_allclose(whole, np.concatenate(parts), rtol=1e-9)
+
+
+def test_every_backend_climbs_alike(be, rng):
+    x = images(rng)
+    start = truncated_factors(rng.normal(size=x.shape), SHAPE, 2)
+    target = x + rng.normal(size=x.shape)
+    expected = lora_pgd(lambda at: target - at, x, start, eps=0.5, steps=4)
+    goal = be.array(target)
+    ours = lora_pgd(lambda at: goal - at, be.array(x), Factors(*map(be.array, start)), eps=0.5, steps=4)
+    assert_allclose(be.host(ours), expected, rtol=0, atol=100 * be.tolerance)
+    flat = pgd_l2(lambda at: goal - at, be.array(x), eps=0.5, step_size=0.2, steps=4, clip=(0.0, 1.0))
+    assert_allclose(
+        be.host(flat),
+        pgd_l2(lambda at: target - at, x, eps=0.5, step_size=0.2, steps=4, clip=(0.0, 1.0)),
+        rtol=0,
+        atol=100 * be.tolerance,
+    )
+    drawn = random_factors(np.random.default_rng(0), be.array(x), SHAPE, 2)
+    assert_allclose(
+        be.host(drawn.U), random_factors(np.random.default_rng(0), x, SHAPE, 2).U, rtol=0, atol=be.tolerance
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "lora-pgd", "rank": 0}, "the rank must be from 1 to 28, the image's full rank, got 0"),
+        ({"name": "pgd-l2", "rank": 29}, "the rank must be from 1 to 28, the image's full rank, got 29"),
+        ({"name": "pgd", "rank": 3}, "a rank belongs to lora-pgd and pgd-l2, not to pgd"),
+        ({"name": "pgd-l2", "warm": True}, "a warm start belongs to lora-pgd, not to pgd-l2"),
+        ({"name": "lora-pgd", "norm": "1"}, "lora-pgd is an l_2 attack"),
+        ({"name": "lora-pgd", "step_size": 0.1}, "a step size belongs to pgd and pgd-l2"),
+        ({"name": "lora-pgd", "eps": -1.0}, "eps must be finite and at least 0"),
+    ],
+)
+def test_what_means_nothing_is_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        Attack(**settings)
+
+
+def test_images_of_another_size_are_refused(rng):
+    x = images(rng)
+    with pytest.raises(UsageError, match=r"images of shape \(1, 4, 5\) do not have 40 pixels"):
+        random_factors(rng, x, (1, 4, 5), 1)
+    with pytest.raises(UsageError, match="the rank must be from 1 to 4"):
+        random_factors(rng, x, SHAPE, 5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"warm": True}, {"rank": 28, "clip": (0.0, 1.0)}])
+def test_the_net_is_attacked_within_its_budget_and_rank(be, rng, settings):
+    import refimpl.fcnn as fcnn
+
+    params = init(be.backend, 0, (784, 8, 10), be.dtype)
+    x, y = be.array(rng.uniform(0.3, 0.7, (4, 784))), be.array(rng.integers(0, 10, 4), "int64")
+    attack = Attack(name="lora-pgd", eps=0.5, **settings)
+    x_adv = be.host(attack.perturb(fcnn, params, x, y, attack.starts()))
+    verify(be.host(x), x_adv, eps=0.5, norm="2", clip=attack.clip)
+    s = np.linalg.svd((x_adv - be.host(x)).reshape(4, 28, 28).astype(float), compute_uv=False)
+    if attack.rank < 28:
+        assert (s[:, attack.rank] < 1e-4 * s[:, 0]).all()
+    other = init(be.backend, 1, (784, 8, 10), be.dtype)
+    led = be.host(attack.perturb(fcnn, params, x, y, attack.starts(), (fcnn, other)))
+    assert (np.abs(led - x_adv).max() > 1e-4) == attack.warm  # a guide leads a warm start only
+
+
+def test_a_truncated_pgd_l2_keeps_its_rank(rng):
+    import refimpl.fcnn as fcnn
+    from refimpl import backend
+
+    params = init(backend("numpy"), 0, (784, 8, 10), "float64")
+    x, y = rng.uniform(0.3, 0.7, (4, 784)), rng.integers(0, 10, 4)
+    attack = Attack(name="pgd-l2", eps=0.5, rank=2)
+    eta = attack.perturb(fcnn, params, x, y, attack.starts()) - x
+    s = np.linalg.svd(eta.reshape(4, 28, 28), compute_uv=False)
+    assert (s[:, 2:] < 1e-9 * s[:, :1]).all()
+    whole = Attack(name="pgd-l2", eps=0.5).perturb(fcnn, params, x, y, [])
+    assert_allclose(eta, truncated(whole - x, (1, 28, 28), 2), atol=1e-12)
+
+
+def test_low_rank_adversarial_training_draws_anew_at_each_step(rng):
+    import refimpl.fcnn as fcnn
+    from refimpl import backend
+
+    params = init(backend("numpy"), 0, (784, 8, 10), "float32")
+    x, y = rng.uniform(0.3, 0.7, (4, 784)).astype("float32"), rng.integers(0, 10, 4)
+    adversary = Adversary(Attack(name="lora-pgd", eps=0.5), share=0.5)
+    first, again, second = (adversary.perturb(fcnn, params, x, y, t) for t in (1, 1, 2))
+    assert_array_equal(first, again)
+    assert not np.array_equal(first, second)
+    assert_array_equal(first[2:], x[2:])
