@@ -6,10 +6,13 @@ from typing import Any
 
 import click
 
-from refimpl.adversary import ATTACKS, Attack
+from refimpl.adversary import IN_L2, STEPS, Attack, Guide
+from refimpl.config import EPS_L2
+from refimpl.errors import UsageError
 from refimpl.evaluate import Outcome, fooling
 from refimpl.records import write_outcome
 from refimpl.runs import Run
+from refimpl.spectra import matched
 
 from . import options
 from .console import Bar, note, percent, report, table, warn
@@ -18,23 +21,37 @@ from .session import Session, blas_threads, open_run
 
 @click.command()
 @click.argument("run", type=options.FOLDER)
-@click.option("--attack", "name", type=click.Choice(ATTACKS), default="pgd", show_default=True, help="Which attack.")
+@click.option(
+    "--attack", "name", type=click.Choice(list(STEPS)), default="pgd", show_default=True, help="Which attack."
+)
 @click.option(
     "--eps",
     type=options.Numbers(float),
-    default="0.05",
-    show_default=True,
+    show_default="0.05; 0.5 for pgd-l2 and lora-pgd",
     help="Budget, or several: 0.01,0.05,0.1. In units of pixels in [0, 1].",
 )
-@click.option("--steps", type=click.IntRange(min=1), show_default="20 for pgd, 5 for gnm", help="Number of steps.")
-@click.option("--step-size", type=float, show_default="eps/10", help="Of pgd, in units of pixels.")
+@click.option(
+    "--steps", type=click.IntRange(min=1), show_default="20 for pgd, 5 for gnm, else 10", help="Number of steps."
+)
+@click.option(
+    "--step-size", type=float, show_default="eps/10; pgd-l2 1.8 eps/steps", help="Of pgd, pgd-l2, in units of pixels."
+)
 @click.option(
     "--norm",
     type=click.Choice(["inf", "2", "1"]),
     default="inf",
     show_default=True,
-    help="Of the budget; 2 and 1 for gnm.",
+    help="Of the budget; 2 and 1 for gnm. pgd-l2 and lora-pgd have the norm 2.",
 )
+@click.option(
+    "--rank",
+    type=options.Rank(),
+    show_default="lora-pgd 3, pgd-l2 full",
+    help="Of the perturbation: a number, or a share of the full rank, 10%. pgd-l2 is truncated to it at the end.",
+)
+@click.option("--warm", is_flag=True, help="Start lora-pgd at one step of PGD, truncated, not at random factors.")
+@click.option("--guide", type=options.FOLDER, help="Of a warm start: the run whose gradient it follows. [default: RUN]")
+@click.option("--match-nuclear", is_flag=True, help="Scale eps of lora-pgd until its nuclear norm is that of pgd-l2.")
 @options.clip()
 @click.option("--random-start/--no-random-start", default=False, show_default=True, help="Of pgd, within the budget.")
 @click.option(
@@ -61,7 +78,9 @@ from .session import Session, blas_threads, open_run
 def attack(
     run: Path,
     name: str,
-    eps: tuple[float, ...],
+    eps: tuple[float, ...] | None,
+    guide: Path | None,
+    match_nuclear: bool,
     examples: int | None,
     save_images: bool,
     data_dir: Path | None,
@@ -77,10 +96,20 @@ def attack(
     denominator and the exact 95 % interval for that many inputs. Results go to RUN/attacks/.
     """
     pixels = (0.0, 1.0) if clip else None
-    attacks = [Attack(name=name, eps=value, clip=pixels, **budget) for value in eps]
+    budgets = eps or ((EPS_L2,) if name in IN_L2 else (Attack.eps,))
+    attacks = [Attack(name=name, eps=value, clip=pixels, **budget) for value in budgets]
+    if guide and not budget["warm"]:
+        raise UsageError("a guide leads a warm start: give --warm beside --guide")
+    if match_nuclear and name != "lora-pgd":
+        raise UsageError(f"--match-nuclear belongs to lora-pgd, not to {name}")
     session = open_run(run, data_dir, backend, threads)
+    leader = open_run(guide, data_dir, backend, threads) if guide else None
+    follow = (leader.network, leader.params) if leader else None
     with blas_threads(session.config.blas_threads):
-        outcomes = evaluate(session, attacks, examples)
+        if match_nuclear:
+            images = session.data.test.images[:examples]
+            attacks = [matched(a, images, lambda both: evaluate(session, both, examples, follow)) for a in attacks]
+        outcomes = evaluate(session, attacks, examples, follow)
     for spec, outcome in zip(attacks, outcomes, strict=True):
         save(session.run, spec, outcome, session.epoch, save_images)
     summaries = [outcome.summary for outcome in outcomes]
@@ -91,12 +120,14 @@ def attack(
         note(f"per-example results are in {run / 'attacks'}")
 
 
-def evaluate(session: Session, attacks: Sequence[Attack], examples: int | None) -> list[Outcome]:
+def evaluate(
+    session: Session, attacks: Sequence[Attack], examples: int | None, guide: Guide | None = None
+) -> list[Outcome]:
     test, what = session.data.test, ", ".join(dict.fromkeys(attack.name for attack in attacks))
     with Bar(f"attacking ({what})", len(test.labels[:examples]), "images") as bar:
         return fooling(
             session.network, session.params, test.images[:examples], test.labels[:examples], attacks,
-            backend=session.backend, dtype=session.config.dtype, progress=bar.update,
+            backend=session.backend, dtype=session.config.dtype, guide=guide, progress=bar.update,
         )  # fmt: skip
 
 
@@ -109,7 +140,8 @@ def show(summaries: Sequence[dict[str, Any]]) -> None:
     rows = []
     for s in summaries:
         low, high = s["fooling_ratio_interval_95"]
-        norm = "" if s["norm"] == "inf" else f" l_{s['norm']}"
+        norm = "" if s["norm"] == "inf" or s["attack"] in IN_L2 else f" l_{s['norm']}"
+        norm += f", rank {s['rank']}" if s["rank"] else ""
         interval = f"{100 * low:.2f} to {100 * high:.2f} %"
         counts = f"{s['n_fooled']} of {s['n_correct']}"
         rows.append((s["attack"] + norm, f"{s['eps']:g}", percent(s["fooling_ratio"]), interval, counts))

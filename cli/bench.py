@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
-from refimpl.backend import Backend
+from refimpl.backend import Backend, Params
 from refimpl.backend import backend as make_backend
 from refimpl.bench.race import pin
 from refimpl.config import Config
 from refimpl.data import Dataset, Split
 from refimpl.networks import ARCHITECTURES
+from refimpl.objectives import Network
 
 from . import options
 from .console import note, report, table
@@ -77,6 +78,17 @@ def _first(data: Dataset, options: dict[str, Any], cnn: int) -> Dataset:
     return replace(data, train=train, test=test)
 
 
+def _net(
+    run: Path | None, options: dict[str, Any], threads: int, backend: Backend, data: Dataset
+) -> tuple[Network, Params, Dataset]:
+    """Of a run, with its data; else an untrained one."""
+    if run:
+        session = open_run(run, options["data_dir"], backend.name, threads)
+        return session.network, session.params, session.data
+    config = Config.of(arch=options["arch"], threads=threads)
+    return config.network, config.init(backend), data
+
+
 @bench.command()
 @_shared
 def train(**options: Any) -> None:
@@ -96,11 +108,7 @@ def attack(run: Path | None, **options: Any) -> None:
     with _pinned(options) as (shared, backend, data):
         from refimpl.bench import bench_attack
 
-        config = Config.of(arch=options["arch"], threads=shared["threads"])
-        network, params = config.network, config.init(backend)
-        if run:
-            session = open_run(run, options["data_dir"], backend.name, shared["threads"])
-            network, params, data = session.network, session.params, session.data
+        network, params, data = _net(run, options, shared["threads"], backend, data)
         rows = bench_attack(_first(data, options, 640), network, params, backend, **shared)
     _show(rows, options["as_json"])
 
@@ -113,6 +121,21 @@ def nuclear(**options: Any) -> None:
         from refimpl.bench import bench_nuclear
 
         rows = bench_nuclear(_first(data, options, 6400), backend, **shared)
+    _show(rows, options["as_json"])
+
+
+@bench.command()
+@_shared
+@click.option("--run", type=FOLDER, help="Attack this run's net instead of an untrained one.")
+def lora(run: Path | None, **options: Any) -> None:
+    """A step of low-rank PGD, random start and all, against a step of PGD in the l_2 ball; bytes of an image's."""
+    with _pinned(options) as (shared, backend, data):
+        from refimpl.bench import bench_low_rank_attack
+
+        network, params, data = _net(run, options, shared["threads"], backend, data)
+        rows = bench_low_rank_attack(
+            _first(data, options, 640), network, params, backend, threads=shared["threads"], repeats=shared["repeats"]
+        )
     _show(rows, options["as_json"])
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from refimpl.adversary import SIDE
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -39,6 +41,23 @@ class Lambdas(click.ParamType):
             return {f"W{int(layer)}": float(lam) for layer, lam in pairs}
         except ValueError:
             self.fail(f"{value!r} is not a list like 1=0.01,2=0.03", param, ctx)
+
+
+class Rank(click.ParamType):
+    """A number, `3`, or a share of an image's full rank, `10%`, rounded to the nearest; then a number."""
+
+    name = "rank"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            rank = round(float(value[:-1]) / 100 * SIDE) if value.endswith("%") else int(value)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is neither a number like 3 nor a share like 10%", param, ctx)
+        if not 1 <= rank <= SIDE:
+            self.fail(f"{value} of an image of rank {SIDE} is rank {rank}: it must be from 1 to {SIDE}", param, ctx)
+        return rank
 
 
 def data_dir() -> Decorator:

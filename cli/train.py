@@ -1,7 +1,7 @@
 """refimpl train"""
 
 import itertools
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from refimpl.adversary import ATTACKS, Attack
 from refimpl.backend import backend as make_backend
 from refimpl.checkpoint import Checkpoint
 from refimpl.cnn import ACTIVATIONS, PADDINGS
-from refimpl.config import WATCHES, Config, read_settings
+from refimpl.config import ADVERSARIES, WATCHES, Config, read_settings
 from refimpl.data import load
 from refimpl.errors import DataError, UsageError
 from refimpl.fit import fit
@@ -23,8 +23,6 @@ from refimpl.train import Record
 from . import attack, measure, options
 from .console import Bar, note, percent, report, warn
 from .session import blas_threads, find_data, open_run, sigterm_interrupts
-
-SETTINGS = tuple(field.name for field in fields(Config))
 
 
 @click.command()
@@ -69,14 +67,17 @@ SETTINGS = tuple(field.name for field in fields(Config))
 )
 @click.option(
     "--adversarial",
-    type=click.Choice(["none", "fgsm", "pgd"]),
+    type=click.Choice(ADVERSARIES),
     show_default="none",
     help="Attack every batch before the step (Madry et al. 2018).",
 )
 @click.option(
     "--adversarial-share", type=float, show_default="1.0", help="Share of each batch that is attacked: 0.5 is half."
 )
-@click.option("--eps", type=float, show_default="0.05", help="Budget of attacks in training, in pixels in [0, 1].")
+@click.option(
+    "--eps", type=float, show_default="0.05; in l_2 0.5", help="Budget of --adversarial, in pixels of [0, 1]."
+)
+@click.option("--rank", "adversarial_rank", type=options.Rank(), show_default="3", help="Of lora-pgd: 3, or 10%.")
 @click.option("--clip/--no-clip", default=None, show_default="no-clip", help="Keep attacked pixels in [0, 1].")
 @click.option(
     "--method",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
 
-from .adversary import Attack
+from .adversary import Attack, Guide
 from .attacks import distance, verify
 from .backend import Array, Backend, Params, to_host
 from .errors import NumericalError
@@ -52,6 +52,7 @@ def fooling(
     backend: Backend,
     dtype: str = "float32",
     chunk: int = 256,
+    guide: Guide | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Outcome]:
     """Each attack's outcome on the test inputs the network gets right; the clean pass is shared.
@@ -59,7 +60,8 @@ def fooling(
     The *fooling ratio* is the share of correctly classified inputs whose label changes; nan where none is
     classified correctly. Works in chunks of `chunk` examples, so memory on the device does not grow with the data;
     the result does not depend on the size of the chunk but for rounding. An input whose loss gradient vanishes
-    cannot be attacked by a gradient: such inputs are counted as `zero_gradients`.
+    cannot be attacked by a gradient: such inputs are counted as `zero_gradients`. `guide` is the net whose gradient a
+    warm start follows, where it is not the one attacked.
 
     Raises `NumericalError` where a gradient or a result is not finite, or a result is outside its budget.
     """
@@ -68,7 +70,7 @@ def fooling(
     for batch in _correct(network, params, images, labels, backend, dtype, chunk):
         x = to_host(batch.x)
         for attack, start, rows in zip(attacks, starts, found, strict=True):
-            x_adv = attack.perturb(network, params, batch.x, batch.y, start)
+            x_adv = attack.perturb(network, params, batch.x, batch.y, start, guide)
             label = to_host(backend.xp.argmax(logits(network, params, x_adv), axis=-1))
             x_adv = to_host(x_adv)
             verify(x, x_adv, eps=attack.eps, norm=attack.norm, clip=attack.clip)

@@ -27,7 +27,7 @@ FLOORS = (
     "adversary layers derivatives statements",
     "step fused_step config",
     "evaluate train manifest checkpoint",
-    "records watch",
+    "records watch spectra",
     "runs",
     "fit",
     "bench experiments",
