@@ -98,7 +98,9 @@ class Curves:
             ax.set_xlabel("epoch")
         for ax in axes[:: self.across]:
             ax.set_ylabel(self.unit)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        figure.legend(
+            *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, 2 * self.across - 2)
+        )
         return figure
 
     def _panel(self, ax: Axes, table: dict[str, np.ndarray], bounds: bool) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -55,10 +56,10 @@ def read_csv(text: str) -> dict[str, list[Any]]:
 
 
 def _number(cell: str) -> Any:
-    try:
-        return float(cell)
-    except ValueError:
-        return cell
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(cell)
+    return cell
 
 
 def styled() -> Any:

@@ -3,4 +3,4 @@
 from .weights import Weights
 
 METHODS = ("l1-0.01", "l1-0.01-nuclear-0.05", "l1-0.01-nuclear-0.1", "l1-0.01-nuclear-0.5")
-FIGURE = Weights("figure-9", "cnn", "W1", METHODS, across=2)
+FIGURE = Weights("figure-9", "cnn", "W1", METHODS, across=4)

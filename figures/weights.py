@@ -42,7 +42,7 @@ class Weights:
         down = -(-len(self.methods) // self.across)
         shape = values[methods == self.methods[0]].shape
         wide = 7.5 / self.across
-        tall = 0.7 * wide if self.images else max(1.0, wide * shape[0] / shape[1])
+        tall = 0.7 * wide if self.images else min(max(1.0, wide * shape[0] / shape[1]), 3.0)
         figure = Figure(figsize=(7.5, (tall + 0.3) * down))
         axes = figure.subplots(down, self.across, squeeze=False).ravel()
         for ax in axes[len(self.methods) :]:

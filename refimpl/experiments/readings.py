@@ -87,6 +87,10 @@ READINGS: dict[str, dict[str, Reading]] = {
             "plain SGD, mean loss, until natural training first meets Table 2; whole adversarial batches",
             {"epochs": 62}, {"epochs": 8},
         ),
+        "half-clean": Reading(
+            "as literal, adversarial batches half clean",
+            {"epochs": 62}, {"epochs": 8}, HALF_CLEAN,
+        ),
     },
 }  # fmt: skip
 
