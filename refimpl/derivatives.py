@@ -9,6 +9,8 @@ import numpy as np
 
 from . import fcnn
 from .attacks import fgsm, pgd
+from .attacks.directions import length
+from .attacks.lora_pgd import Factors, factor_gradients, perturbed
 from .backend import Array, Backend, Params, like, namespace
 from .conv import col2im, conv2d, im2col, max_pool, pad, relu
 from .fast import Network, workspace
@@ -132,6 +134,7 @@ def derivatives(backend: Backend, rng: np.random.Generator) -> Iterator[Derivati
     yield Derivative(
         "joint term", "Eq. (7)", stack, lambda *Ws: joint(Ws)[0], lambda dy: tuple(dy * G for G in joint(stack)[1])
     )
+    yield _on_the_sphere(draw(4, 60), Factors(draw(4, 2, 5, 3), draw(4, 2, 3, 6)))
     dense = {
         f"{kind}{i}": draw(*shape)
         for i, n, m in ((1, 6, 5), (2, 5, 4), (3, 4, 3))
@@ -145,6 +148,17 @@ def derivatives(backend: Backend, rng: np.random.Generator) -> Iterator[Derivati
         ("convolutional net, tanh", CNN("valid", "tanh"), convolutional, draw(4, 100)),
     ):
         yield from _of_a_net(name, network, params, inputs, classes(3, 4))
+
+
+def _on_the_sphere(x: Array, at: Factors) -> Derivative:
+    """A low-rank perturbation by its factors: product, normalization, cut."""
+    eps, clip = 0.5, (-0.5, 0.5)
+    scale = eps / namespace(x).reshape(length(namespace(x).reshape(at.product(), x.shape)), (-1, 1, 1, 1))
+    return Derivative(
+        "low-rank perturbation", "low-rank PGD", (at.U, at.V),
+        lambda U, V: perturbed(x, Factors(U, V), eps, clip)[0],
+        lambda dy: tuple(scale * g for g in factor_gradients(lambda ahead: dy, x, at, eps, clip)),
+    )  # fmt: skip
 
 
 def _of_a_net(name: str, network: Network, params: Params, x: Array, y: Array) -> Iterator[Derivative]:

@@ -4,16 +4,19 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 from autograd import grad
+from backends import NUMPY
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import budgets, seeds
 
-from refimpl import UsageError
+from refimpl import UsageError, fcnn, fooling
 from refimpl.adversary import Adversary, Attack
 from refimpl.attacks import lora_pgd, pgd_l2, verify
 from refimpl.attacks.lora_pgd import Factors, factor_gradients, random_factors, truncated, truncated_factors
 from refimpl.fcnn import init
+from refimpl.objectives import logits
+from refimpl.ops import scale
 
 CHANNELS, HEIGHT, WIDTH = SHAPE = (2, 4, 5)
 PIXELS = CHANNELS * HEIGHT * WIDTH
@@ -66,10 +69,10 @@ def test_the_gradients_by_the_factors_are_those_of_the_loss(seed, rank, eps, cli
         moved = x + eps * delta / anp.sqrt(anp.sum(delta**2, axis=-1, keepdims=True))
         return -anp.sum(anp.cos(moved if clip is None else anp.clip(moved, *clip)))
 
-    scale = eps / np.linalg.norm((U @ V).reshape(3, -1), axis=-1)[:, None, None, None]
+    common = eps / np.linalg.norm((U @ V).reshape(3, -1), axis=-1)[:, None, None, None]
     dU, dV = factor_gradients(sines, x, Factors(U, V), eps, clip)
-    assert_allclose(scale * dU, grad(loss, 0)(U, V), rtol=1e-9, atol=1e-9)
-    assert_allclose(scale * dV, grad(loss, 1)(U, V), rtol=1e-9, atol=1e-9)
+    assert_allclose(common * dU, grad(loss, 0)(U, V), rtol=1e-9, atol=1e-9)
+    assert_allclose(common * dV, grad(loss, 1)(U, V), rtol=1e-9, atol=1e-9)
 
 
 @given(seeds, ranks, budgets, st.integers(1, 4))
@@ -98,6 +101,37 @@ def test_no_perturbation_of_a_rank_gains_more_than_eckart_and_young_allow(seed, 
     gain = (g * eta).sum(axis=-1)
     assert (gain <= within_rank(g, rank) * (1 + 1e-9)).all()
     assert (gain >= 0.9 * within_rank(g, rank)).all()  # and comes near it
+
+
+@given(seeds, ranks, st.integers(1, 5), st.sampled_from(["float32", "float64"]))
+def test_a_warm_start_on_a_linear_loss_is_the_optimum_of_its_rank_and_is_not_left(seed, rank, steps, dtype):
+    """Nor is it for rounding: the gradient by the factors vanishes there but for that, and steps have length 1."""
+    rng = np.random.default_rng(seed)
+    x, g = images(rng).astype(dtype), rng.normal(size=(3, PIXELS)).astype(dtype)
+    start = truncated_factors(g, SHAPE, rank)
+    eta = lora_pgd(constant(g), x, start, eps=1.0, steps=steps).astype(float) - x
+    rounding = 100 * np.finfo(dtype).eps
+    assert_allclose((g * eta).sum(axis=-1), within_rank(g.astype(float), rank), rtol=rounding)
+    assert_allclose(np.linalg.norm(eta, axis=-1), 1.0, rtol=1e-6)
+
+
+@given(seeds, ranks, st.sampled_from([None, (0.1, 0.9)]))
+def test_the_gradient_by_a_factor_is_orthogonal_to_it(seed, rank, clip):
+    """The perturbation does not change with the length of either, cut or not."""
+    rng = np.random.default_rng(seed)
+    x = images(rng)
+    at = Factors(rng.normal(size=(3, CHANNELS, HEIGHT, rank)), rng.normal(size=(3, CHANNELS, rank, WIDTH)))
+    for factor, d in zip(at, factor_gradients(sines, x, at, 1.0, clip), strict=True):
+        assert_allclose((factor * d).sum(axis=(1, 2, 3)), 0, atol=1e-9)
+
+
+@given(seeds, st.sampled_from([1e-30, 1e-12, 1.0, 1e12]))
+def test_the_scale_of_the_gradient_does_not_matter(seed, scale):
+    x = images(np.random.default_rng(seed)).astype(np.float32)
+    start = random_factors(np.random.default_rng(seed), x, SHAPE, 2)
+    plain, scaled = (lora_pgd(lambda at, c=c: np.float32(c) * sines(at), x, start, eps=0.5) for c in (1.0, scale))
+    assert_allclose(scaled, plain, atol=1e-3)
+    assert_array_equal(lora_pgd(np.zeros_like, x, start, eps=0.5), x)
 
 
 @given(seeds)
@@ -175,8 +209,6 @@ def test_images_of_another_size_are_refused(rng):
 
 @pytest.mark.parametrize("settings", [{}, {"warm": True}, {"rank": 28, "clip": (0.0, 1.0)}])
 def test_the_net_is_attacked_within_its_budget_and_rank(be, rng, settings):
-    import refimpl.fcnn as fcnn
-
     params = init(be.backend, 0, (784, 8, 10), be.dtype)
     x, y = be.array(rng.uniform(0.3, 0.7, (4, 784))), be.array(rng.integers(0, 10, 4), "int64")
     attack = Attack(name="lora-pgd", eps=0.5, **settings)
@@ -190,11 +222,22 @@ def test_the_net_is_attacked_within_its_budget_and_rank(be, rng, settings):
     assert (np.abs(led - x_adv).max() > 1e-4) == attack.warm  # a guide leads a warm start only
 
 
-def test_a_truncated_pgd_l2_keeps_its_rank(rng):
-    import refimpl.fcnn as fcnn
-    from refimpl import backend
+@pytest.mark.parametrize("settings", [{"name": "lora-pgd", "rank": 2}, {"name": "pgd-l2", "rank": 2}])
+def test_chunks_do_not_matter_not_even_to_random_factors(rng, settings):
+    params = init(NUMPY, 4, (784, 8, 10), "float64")
+    pictures = rng.integers(0, 256, (40, 28, 28), np.uint8)
+    labels = logits(fcnn, params, scale(pictures, np.float64)).argmax(axis=-1).astype(np.uint8)
+    attack = Attack(eps=2.0, **settings)
+    small, large = (
+        fooling(fcnn, params, pictures, labels, [attack], backend=NUMPY, dtype="float64", chunk=chunk)[0]
+        for chunk in (7, 100)
+    )
+    assert_array_equal(small.adversarial_label, large.adversarial_label)
+    assert_allclose(small.x_adv, large.x_adv, atol=1e-6)
 
-    params = init(backend("numpy"), 0, (784, 8, 10), "float64")
+
+def test_a_truncated_pgd_l2_keeps_its_rank(rng):
+    params = init(NUMPY, 0, (784, 8, 10), "float64")
     x, y = rng.uniform(0.3, 0.7, (4, 784)), rng.integers(0, 10, 4)
     attack = Attack(name="pgd-l2", eps=0.5, rank=2)
     eta = attack.perturb(fcnn, params, x, y, attack.starts()) - x
@@ -205,10 +248,7 @@ def test_a_truncated_pgd_l2_keeps_its_rank(rng):
 
 
 def test_low_rank_adversarial_training_draws_anew_at_each_step(rng):
-    import refimpl.fcnn as fcnn
-    from refimpl import backend
-
-    params = init(backend("numpy"), 0, (784, 8, 10), "float32")
+    params = init(NUMPY, 0, (784, 8, 10), "float32")
     x, y = rng.uniform(0.3, 0.7, (4, 784)).astype("float32"), rng.integers(0, 10, 4)
     adversary = Adversary(Attack(name="lora-pgd", eps=0.5), share=0.5)
     first, again, second = (adversary.perturb(fcnn, params, x, y, t) for t in (1, 1, 2))
