@@ -12,7 +12,7 @@ from refimpl.errors import UsageError
 from refimpl.evaluate import Outcome, fooling
 from refimpl.records import write_outcome
 from refimpl.runs import Run
-from refimpl.spectra import matched
+from refimpl.spectra import describe, matched
 
 from . import options
 from .console import Bar, note, percent, report, table, warn
@@ -45,9 +45,10 @@ from .session import Session, blas_threads, open_run
 )
 @click.option(
     "--rank",
-    type=options.Rank(),
+    "ranks",
+    type=options.Ranks(),
     show_default="lora-pgd 3, pgd-l2 full",
-    help="Of the perturbation: a number, or a share of the full rank, 10%. pgd-l2 is truncated to it at the end.",
+    help="Of the perturbation: a number, a share, 10%, or several: 1,3,50%. pgd-l2 is truncated to it at the end.",
 )
 @click.option("--warm", is_flag=True, help="Start lora-pgd at one step of PGD, truncated, not at random factors.")
 @click.option("--guide", type=options.FOLDER, help="Of a warm start: the run whose gradient it follows. [default: RUN]")
@@ -79,6 +80,7 @@ def attack(
     run: Path,
     name: str,
     eps: tuple[float, ...] | None,
+    ranks: tuple[int, ...] | None,
     guide: Path | None,
     match_nuclear: bool,
     examples: int | None,
@@ -97,7 +99,9 @@ def attack(
     """
     pixels = (0.0, 1.0) if clip else None
     budgets = eps or ((EPS_L2,) if name in IN_L2 else (Attack.eps,))
-    attacks = [Attack(name=name, eps=value, clip=pixels, **budget) for value in budgets]
+    attacks = [
+        Attack(name=name, eps=value, rank=rank, clip=pixels, **budget) for value in budgets for rank in ranks or (None,)
+    ]
     if guide and not budget["warm"]:
         raise UsageError("a guide leads a warm start: give --warm beside --guide")
     if match_nuclear and name != "lora-pgd":
@@ -106,10 +110,13 @@ def attack(
     leader = open_run(guide, data_dir, backend, threads) if guide else None
     follow = (leader.network, leader.params) if leader else None
     with blas_threads(session.config.blas_threads):
+        images = session.data.test.images[:examples]
+        matches = [{"matched_eps": a.eps} if match_nuclear else {} for a in attacks]
         if match_nuclear:
-            images = session.data.test.images[:examples]
             attacks = [matched(a, images, lambda both: evaluate(session, both, examples, follow)) for a in attacks]
         outcomes = evaluate(session, attacks, examples, follow)
+        for outcome, match in zip(outcomes, matches, strict=True):
+            outcome.summary.update(match | (describe(images, outcome) if name in IN_L2 else {}))
     for spec, outcome in zip(attacks, outcomes, strict=True):
         save(session.run, spec, outcome, session.epoch, save_images)
     summaries = [outcome.summary for outcome in outcomes]

@@ -48,7 +48,7 @@ class Rank(click.ParamType):
 
     name = "rank"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, int):
             return value
         try:
@@ -58,6 +58,17 @@ class Rank(click.ParamType):
         if not 1 <= rank <= SIDE:
             self.fail(f"{value} of an image of rank {SIDE} is rank {rank}: it must be from 1 to {SIDE}", param, ctx)
         return rank
+
+
+class Ranks(Rank):
+    """Several of them: `1,3,50%`."""
+
+    name = "ranks"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        return tuple(super(Ranks, self).convert(part, param, ctx) for part in value.split(","))
 
 
 def data_dir() -> Decorator:

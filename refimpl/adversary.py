@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,7 +81,8 @@ class Attack:
             raise UsageError(f"{self.name} is an l_2 attack; gnm takes the norms inf, 2 and 1")
         if self.name in ("fgsm", "pgd") and self.norm != "inf":
             raise UsageError(f"{self.name} is an l_inf attack; gnm also takes the norms 2 and 1")
-        if self.restarts < 1 or (self.restarts > 1 and not self.random_start):
+        random = self.random_start or (self.name == "lora-pgd" and not self.warm)
+        if self.restarts < 1 or (self.restarts > 1 and not random):
             raise UsageError("restarts must be at least 1, and more than one needs a random start")
 
     def __str__(self) -> str:
@@ -125,11 +125,12 @@ class Attack:
             return x_adv if self.rank is None else self._moved(x, truncated(x_adv - x, _image(x), self.rank))
         if self.name == "lora-pgd":
             ahead = loss_gradient(*guide, y) if guide else gradient
-            return lora_pgd(gradient, x, self._factors(ahead, x, starts[0]), **often)
-        climb = partial(pgd, gradient, x, **climbing)
-        if not self.random_start:
-            return climb()
-        return strongest(least_margin(network, params, y), (climb(random_start=start) for start in starts))
+            tries = (lora_pgd(gradient, x, self._factors(ahead, x, start), **often) for start in starts)
+        elif self.random_start:
+            tries = (pgd(gradient, x, **climbing, random_start=start) for start in starts)
+        else:
+            return pgd(gradient, x, **climbing)
+        return next(tries) if self.restarts == 1 else strongest(least_margin(network, params, y), tries)
 
     def _factors(self, gradient: Callable[[Array], Array], x: Array, start: np.random.Generator) -> Factors:
         assert self.rank is not None, "lora-pgd has a rank"

@@ -2,19 +2,35 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from .adversary import Attack
+from .errors import UsageError
 from .evaluate import Outcome
 from .metrics import effective_rank
+from .ops import scale
+
+
+def describe(images: UInt8[np.ndarray, "examples height width"], outcome: Outcome) -> dict[str, Any]:
+    """The perturbations as matrices: nuclear norm, effective rank, `spectral_share`; empty if nothing moved."""
+    if not outcome.distance.any():
+        return {}
+    eta = perturbations(images, outcome)
+    return {
+        "nuclear_norm": nuclear_norm(eta),
+        "perturbation_rank": mean_rank(eta),
+        "spectral_share": spectral_share(images, outcome).tolist(),
+    }
 
 
 def perturbations(images: UInt8[np.ndarray, "examples height width"], outcome: Outcome) -> Float[np.ndarray, "n h w"]:
     """What was added to each attacked image, float64."""
-    shape = (-1, *images.shape[1:])
-    return outcome.x_adv.reshape(shape).astype(np.float64) - images[outcome.index] / 255.0
+    clean = scale(images[outcome.index], outcome.x_adv.dtype)
+    eta = outcome.x_adv.astype(np.float64) - clean.astype(np.float64)
+    return np.asarray(eta.reshape(-1, *images.shape[1:]))
 
 
 def nuclear_norm(eta: Float[np.ndarray, "n h w"]) -> float:
@@ -50,8 +66,10 @@ def matched(
     r"""`attack` with the budget at which its mean nuclear norm is that of PGD-$\ell_2$ at the budget given.
 
     $\epsilon' = \epsilon\,N_{PGD} / N$, with N the mean nuclear norm over the images attacked. The budget stays one of
-    the $\ell_2$ norm, in which a nuclear norm is linear.
+    the $\ell_2$ norm, in which a nuclear norm is linear. Raises `UsageError` where nothing was moved.
     """
     full = Attack(name="pgd-l2", eps=attack.eps, steps=attack.steps, clip=attack.clip)
     norms = [nuclear_norm(perturbations(images, outcome)) for outcome in evaluate([full, attack])]
+    if not norms[1] > 0:
+        raise UsageError(f"{attack} moves no image: it has no nuclear norm to be matched")
     return replace(attack, eps=attack.eps * norms[0] / norms[1])

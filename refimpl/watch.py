@@ -29,7 +29,8 @@ class Watch:
         self.last = last
         self.network, self.backend, self.dtype, self.what = network, backend, config.dtype, config.watched
         self.images, self.labels = (part[: config.watch_examples] for part in (data.test.images, data.test.labels))
-        self.attacks = [config.make_attack(name) for name in ATTACKS]
+        names = dict.fromkeys((*ATTACKS, *(() if config.adversarial == "none" else (config.adversarial,))))
+        self.attacks = [config.make_attack(name) for name in names]
 
     def __call__(self, line: dict[str, Any], params: Params) -> dict[str, Any]:
         """The record of an epoch, completed where one is due: `attacks`, and the bounds in bits in `layers`."""

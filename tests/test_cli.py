@@ -426,7 +426,7 @@ def test_help_shows_defaults_and_units(refimpl):
         assert refimpl(command, "--help").stdout
     text = re.sub(r"\s+", " ", refimpl("attack", "--help").stdout)
     assert "units of pixels in [0, 1]" in text
-    assert "[default: 0.05]" in text
+    assert "[default: (0.05; 0.5 for pgd-l2 and lora-pgd)]" in text
     assert "[default: (0.001; cnn 0.01 from scratch)]" in re.sub(r"\s+", " ", refimpl("train", "--help").stdout)
 
 

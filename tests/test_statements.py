@@ -14,6 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from refimpl import derivatives
+from refimpl.attacks.lora_pgd import Factors
 from refimpl.errors import NumericalError, UsageError
 from refimpl.regularizers import soft_threshold
 from refimpl.statements import (
@@ -228,6 +229,7 @@ def flipped(pull: Pullback) -> Pullback:
         ("col2im", lambda f: lambda *a: f(*a)[..., ::-1], "im2col"),
         ("nuclear", lambda f: with_gradient(f, lambda G: G / 2), "nuclear norm"),
         ("joint", lambda f: lambda Ws: (f(Ws)[0], [-G for G in f(Ws)[1]]), "joint term"),
+        ("factor_gradients", lambda f: lambda *a: Factors(f(*a).U, f(*a).V / 2), "low-rank perturbation"),
         ("input_gradient", lambda f: lambda *a: 2 * f(*a), "fully connected net"),
         ("loss_gradient", lambda f: lambda *a: lambda x: -f(*a)(x), "fully connected net: loss by input"),
         ("fgsm", wrong_way, "fully connected net: FGSM raises the loss by eps |g|_1"),

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from ..adversary import SIDE, Attack
-from ..backend import Backend, Params
+from ..attacks.lora_pgd import random_factors
+from ..backend import Backend, Params, to_host
 from ..data import Dataset
 from ..objectives import Network
 from ..ops import scale
+from ..seeds import stream
 from .race import Row, race, row
 
 STEPS, CHUNK = 10, 256
@@ -37,9 +37,10 @@ def bench_low_rank_attack(
     runners = {name: runner(attack) for name, attack in attacks.items()}
     times = race(runners | {f"{rank}": runner(attack) for rank, attack in ours.items()}, repeats)
     steps = {name: [seconds / STEPS for seconds in taken] for name, taken in times.items()}
-    whole = x.shape[1] * np.dtype("float32").itemsize
+    one = to_host(x[:1])
+    bytes_of = {r: sum(f.nbytes for f in random_factors(stream(0, "attack"), one, (1, SIDE, SIDE), r)) for r in RANKS}
     return [
         row(f"a step of lora-pgd, rank {rank}, {data.name}, {len(data.test.labels)} images", steps[f"{rank}"], peer,
-            steps[peer], threads, bytes=whole * 2 * rank // SIDE, peer_bytes=whole)
+            steps[peer], threads, bytes=bytes_of[rank], peer_bytes=one.nbytes)
         for rank in RANKS for peer in attacks
     ]  # fmt: skip

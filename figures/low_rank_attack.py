@@ -1,0 +1,116 @@
+"""Low-rank PGD beside PGD in the same l_2 ball: whom it fools at each rank, and which singular values it changes."""
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from refimpl.adversary import IN_L2, SIDE, STEPS
+from refimpl.errors import DataError
+from refimpl.runs import list_runs
+
+Columns = dict[str, list[Any]]
+COLUMNS = ("panel", "series", "eps", "rank", "index", "mean", "low", "high", "runs")
+FULL, LOW = "pgd-l2", "lora-pgd"
+
+
+class LowRankAttack:
+    """Above, fooling ratios in per cent against the rank; below, shares of the relative change of singular values.
+
+    One column a budget; marks are means over runs, bars their range.
+    """
+
+    name = "low-rank-attack"
+
+    def collect(self, root: Path) -> Columns:
+        """The attacks on the runs under `root`, by what they are called, budget and rank.
+
+        Raises `DataError` unless there is one of full rank and one of low rank at the same budget.
+        """
+        found: dict[tuple[str, float, int], list[dict[str, Any]]] = {}
+        for path in sorted(file for run in list_runs(root) for file in (run.folder / "attacks").glob("*.json")):
+            summary = json.loads(path.read_text())
+            if summary["attack"] in IN_L2 and "spectral_share" in summary:
+                key = (_series(summary), summary.get("matched_eps", summary["eps"]), summary["rank"] or SIDE)
+                found.setdefault(key, []).append(summary)
+        budgets = {eps for series, eps, _ in found if series == FULL} & {
+            eps for series, eps, _ in found if series == LOW
+        }
+        if not budgets:
+            raise DataError(
+                f"no run under {root} was attacked at low and at full rank with one eps: `refimpl attack RUN --attack"
+                " lora-pgd --rank 1,3,50%` and `--attack pgd-l2`"
+            )
+        columns: Columns = {name: [] for name in COLUMNS}
+        for (series, eps, rank), summaries in sorted(found.items()):
+            if eps in budgets:
+                _add(columns, ("fooling", series, eps, rank, 0), [100 * s["fooling_ratio"] for s in summaries])
+                for i, shares in enumerate(zip(*(s["spectral_share"] for s in summaries), strict=True), start=1):
+                    _add(columns, ("spectrum", series, eps, rank, i), shares)
+        return columns
+
+    def draw(self, columns: Columns) -> Figure:
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        budgets = sorted({row["eps"] for row in rows})
+        figure = Figure(figsize=(max(7.0, 2.5 * len(budgets)), 5.4))
+        axes = figure.subplots(2, len(budgets), squeeze=False, sharey="row")
+        for (above, below), eps in zip(axes.T, budgets, strict=True):
+            _fooling(above, [row for row in rows if (row["panel"], row["eps"]) == ("fooling", eps)])
+            _spectrum(below, [row for row in rows if (row["panel"], row["eps"]) == ("spectrum", eps)])
+            above.set_title(rf"$\ell_2$ budget {eps:g}")
+        axes[0, 0].set_ylabel("fooling ratio, %")
+        axes[1, 0].set_ylabel("share of relative change")
+        for ax in axes[:, -1]:
+            ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
+        return figure
+
+
+def _series(summary: dict[str, Any]) -> str:
+    """The attack, and every setting that makes it another one."""
+    parts = {
+        "truncated": summary["attack"] == FULL and summary["rank"],
+        "warm": summary["warm"],
+        "matched": "matched_eps" in summary,
+        "clipped": summary["clip"],
+        f"{summary['steps']} steps": summary["steps"] != STEPS[summary["attack"]],
+    }
+    return ", ".join([summary["attack"], *(part for part, holds in parts.items() if holds)])
+
+
+def _add(columns: Columns, key: tuple[Any, ...], values: Any) -> None:
+    numbers = (statistics.fmean(values), min(values), max(values))
+    row = (*key, *(float(f"{number:.6g}") for number in numbers), len(values))
+    for name, value in zip(COLUMNS, row, strict=True):
+        columns[name].append(value)
+
+
+def _fooling(ax: Axes, rows: list[dict[str, Any]]) -> None:
+    for i, series in enumerate(dict.fromkeys(row["series"] for row in rows)):
+        own = [row for row in rows if row["series"] == series]
+        rank, mean, low, high = (np.array([row[key] for row in own]) for key in ("rank", "mean", "low", "high"))
+        color = "0.4" if series == FULL else f"C{i}"
+        if series == FULL:
+            ax.axhline(mean[0], color=color, linestyle="--", linewidth=1)
+        ax.errorbar(rank, mean, [mean - low, high - mean], fmt="o-", color=color, markersize=3, label=series)
+    ax.set(xlabel="rank", xlim=(0, SIDE + 1))
+
+
+def _spectrum(ax: Axes, rows: list[dict[str, Any]]) -> None:
+    """Of PGD and of low-rank PGD at each rank, dark to light."""
+    ranks = sorted({row["rank"] for row in rows if row["series"] == LOW})
+    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(ranks)))
+    lines = [(LOW, rank, shade) for rank, shade in zip(ranks, shades, strict=True)]
+    for series, rank, color in [*lines, (FULL, SIDE, "0.4")]:
+        own = [row for row in rows if (row["series"], row["rank"]) == (series, rank)]
+        style = "--" if series == FULL else "-"
+        label = series if series == FULL else f"{series}, rank {rank:g}"
+        ax.plot([row["index"] for row in own], [row["mean"] for row in own], style, color=color, label=label)
+    ax.set(xlabel="singular value of the image", xlim=(1, SIDE))
+
+
+FIGURE = LowRankAttack()
