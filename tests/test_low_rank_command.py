@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from refimpl.data import load
+from refimpl.evaluate import Outcome
 from refimpl.runs import Run
 from refimpl.spectra import nuclear_norm, perturbations, spectral_share
 
@@ -105,18 +106,17 @@ def test_a_matched_budget_has_the_nuclear_norm_of_pgd(refimpl, folder):
     assert matched["nuclear_norm"] == pytest.approx(full["nuclear_norm"], rel=0.1)  # the net is not linear
 
 
-class Saved:
-    """An outcome as it lies in a run folder."""
-
-    def __init__(self, path):
-        tensors = load_file(path)
-        self.index, self.x_adv = tensors["index"], tensors["x_adv"]
+def outcome(index, x_adv):
+    """Of an attack that moved these images; what else belongs to one is not looked at."""
+    n = len(index)
+    return Outcome({}, index, np.zeros(n, int), np.zeros(n, int), np.ones(n), np.zeros(n, bool), x_adv)
 
 
 def test_the_summary_describes_the_images_saved(folder):
     images = load("strokes-small").test.images
     for name in ("lora-pgd-eps1.5-rank1", "pgd-l2-eps1.5", "pgd-l2-eps1.5-rank3"):
-        saved = Saved(folder / f"natural/attacks/{name}.safetensors")
+        tensors = load_file(folder / f"natural/attacks/{name}.safetensors")
+        saved = outcome(tensors["index"], tensors["x_adv"])
         summary = json.loads((folder / f"natural/attacks/{name}.json").read_text())
         eta = perturbations(images, saved)
         norms = [np.linalg.norm(one, "nuc") for one in eta]
@@ -130,8 +130,9 @@ def test_the_spectral_share_of_a_known_change():
     """Singular values 1, 2/3, 1/3, 0: the second grows by half, the third doubles, the last has no relative change."""
     clean = np.diag([255, 170, 85, 0]).astype(np.uint8)[None]
     moved = np.diag([1.0, 1.0, 2 / 3, 0.1])[None]
-    outcome = type("Outcome", (), {"index": np.array([0]), "x_adv": moved.reshape(1, 16)})()
-    assert spectral_share(clean, outcome) == pytest.approx([0.0, 1 / 3, 2 / 3, 0.0])
+    assert spectral_share(clean, outcome(np.array([0]), moved.reshape(1, 16))) == pytest.approx(
+        [0.0, 1 / 3, 2 / 3, 0.0]
+    )
 
 
 def test_training_against_it_is_watched_in_its_own_ball(refimpl, folder):
