@@ -1,6 +1,7 @@
 """Low-rank PGD beside PGD in the same l_2 ball: whom it fools at each rank, and which singular values it changes."""
 
 import json
+import math
 import statistics
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,10 @@ class LowRankAttack:
             )
         columns: Columns = {name: [] for name in COLUMNS}
         for (series, eps, rank), summaries in sorted(found.items()):
-            if eps in budgets:
-                _add(columns, ("fooling", series, eps, rank, 0), [100 * s["fooling_ratio"] for s in summaries])
+            if eps not in budgets:
+                continue
+            _add(columns, ("fooling", series, eps, rank, 0), [100 * s["fooling_ratio"] for s in summaries])
+            if series in (LOW, FULL):
                 for i, shares in enumerate(zip(*(s["spectral_share"] for s in summaries), strict=True), start=1):
                     _add(columns, ("spectrum", series, eps, rank, i), shares)
         return columns
@@ -109,8 +112,9 @@ def _spectrum(ax: Axes, rows: list[dict[str, Any]]) -> None:
         own = [row for row in rows if (row["series"], row["rank"]) == (series, rank)]
         style = "--" if series == FULL else "-"
         label = series if series == FULL else f"{series}, rank {rank:g}"
-        ax.plot([row["index"] for row in own], [row["mean"] for row in own], style, color=color, label=label)
-    ax.set(xlabel="singular value of the image", xlim=(1, SIDE))
+        share = [row["mean"] or math.nan for row in own]
+        ax.plot([row["index"] for row in own], share, style, color=color, label=label)
+    ax.set(xlabel="i-th singular value", xlim=(1, SIDE), yscale="log")
 
 
 FIGURE = LowRankAttack()
