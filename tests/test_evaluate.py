@@ -141,8 +141,8 @@ def test_attacks_are_evaluated_on_every_backend(be, images, name):
         ({"name": "pgd", "eps": math.nan}, "eps"),
         ({"name": "fgsm", "steps": 2}, "one step"),
         ({"name": "fgsm", "norm": "2"}, "l_inf"),
-        ({"name": "gnm", "random_start": True}, "belong to pgd"),
-        ({"name": "gnm", "step_size": 0.1}, "belong to pgd"),
+        ({"name": "gnm", "random_start": True}, "belongs to pgd"),
+        ({"name": "gnm", "step_size": 0.1}, "belongs to pgd"),
         ({"name": "pgd", "restarts": 3}, "random start"),
     ],
 )
