@@ -14,6 +14,7 @@ from refimpl.backend import backend as make_backend
 from refimpl.bench.race import pin
 from refimpl.config import Config
 from refimpl.data import Dataset, Split
+from refimpl.low_rank_net import dense
 from refimpl.networks import ARCHITECTURES
 
 from . import options
@@ -100,7 +101,7 @@ def attack(run: Path | None, **options: Any) -> None:
         network, params = config.network, config.init(backend)
         if run:
             session = open_run(run, options["data_dir"], backend.name, shared["threads"])
-            network, params, data = session.network, session.params, session.data
+            network, params, data = session.network, dense(session.params), session.data
         rows = bench_attack(_first(data, options, 640), network, params, backend, **shared)
     _show(rows, options["as_json"])
 

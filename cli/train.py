@@ -20,7 +20,7 @@ from refimpl.networks import ARCHITECTURES
 from refimpl.runs import Run
 from refimpl.train import Record
 
-from . import attack, measure, options
+from . import attack, low_rank, measure, options
 from .console import Bar, note, percent, report, warn
 from .session import blas_threads, find_data, open_run, sigterm_interrupts
 
@@ -83,6 +83,7 @@ SETTINGS = tuple(field.name for field in fields(Config))
     type=click.Choice([name for methods in METHODS.values() for name in methods]),
     help="A row of the paper's tables, instead of the options from --l1 to --adversarial; these win beside it.",
 )
+@low_rank.options
 @click.option(
     "--watch",
     type=click.Choice(["auto", *WATCHES]),
@@ -139,6 +140,7 @@ def train(
     epochs = settled.epochs_for(len(data.train.labels))
     what = f"{settled.arch} on {data.name} ({data.source}), {settled.method} training"
     note(f"{run.folder}: {what}, {epochs} epochs, seed {settled.seed}")
+    low_rank.describe(settled)
 
     with blas_threads(settled.blas_threads), sigterm_interrupts():
         with Bar("training", epochs, "epochs") as bar:
@@ -188,7 +190,7 @@ def _fine_tuning(source: Path) -> tuple[dict[str, Any], Checkpoint]:
     start = run.latest(warn)
     if start is None:
         raise DataError(f"{source} has no checkpoint to start from")
-    names = ("arch", "dataset", "dtype", "widths", "padding", "activation")
+    names = ("arch", "dataset", "dtype", "widths", "padding", "activation", *low_rank.SETTINGS)
     return {name: getattr(run.config, name) for name in names} | {"start": str(source)}, start
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import tomli_w
 
-from . import cnn, fcnn
+from . import cnn, fcnn, low_rank_net
 from .adversary import Adversary, Attack
 from .attacks.checks import check_budget
 from .backend import Backend, Params
@@ -16,6 +16,7 @@ from .cnn import ACTIVATIONS, PADDINGS
 from .errors import UsageError
 from .fast import Network
 from .fcnn import WIDTHS
+from .low_rank_sgd import LowRank, low_rank_sgd
 from .methods import METHODS, NATURAL
 from .networks import ARCHITECTURES, CNN
 from .optim import Optimizer, adam, sgd
@@ -38,6 +39,8 @@ class Config:
     """The defaults are the paper's for `fcnn` (Section 5), `Config.of` has them for every architecture.
 
     `epochs` None means as many as make `STEPS` steps. `widths` belongs to `fcnn`, `padding` and `activation` to `cnn`.
+    `low_rank` is the share of the full rank that layers kept as U S V^T have; `tau`, `low_rank_mode` and
+    `preconditioner` belong to it.
     `start` names the run whose weights were the first weights, where training is a fine-tuning.
 
     Raises `UsageError`, naming the setting, for a value that cannot be used.
@@ -64,6 +67,10 @@ class Config:
     adversarial_share: float = 1.0
     eps: float = 0.05
     clip: bool = False
+    low_rank: float | None = None
+    tau: float | None = None
+    low_rank_mode: str = "clamp"
+    preconditioner: str = "scalar"
     watch: str = "auto"
     watch_examples: int = 1000
     start: str = ""
@@ -103,6 +110,7 @@ class Config:
             raise UsageError("proximal steps have the length of sgd's steps; adam's differ from weight to weight")
         if self.adversarial_share != 1 and self.adversarial == "none":
             raise UsageError("an adversarial share of the batch needs an attack: --adversarial fgsm or pgd")
+        self.make_low_rank()
         self.make_optimizer()
         self.make_penalty()
         check_budget(self.eps)
@@ -133,10 +141,27 @@ class Config:
     def init(self, backend: Backend) -> Params:
         """The first weights."""
         if self.arch == "cnn":
-            return cnn.init(backend, self.seed, self.dtype, padding=self.padding)
-        return fcnn.init(backend, self.seed, self.widths, self.dtype)
+            params = cnn.init(backend, self.seed, self.dtype, padding=self.padding)
+        else:
+            params = fcnn.init(backend, self.seed, self.widths, self.dtype)
+        if self.low_rank is None:
+            return params
+        return low_rank_net.init(backend, self.seed, params, self.low_rank, self.dtype)
+
+    def make_low_rank(self) -> LowRank | None:
+        if self.low_rank is None:
+            if self.tau is not None or (self.low_rank_mode, self.preconditioner) != ("clamp", "scalar"):
+                raise UsageError("tau, low_rank_mode and preconditioner belong to low-rank training: give a low_rank")
+            return None
+        if self.l1 or self.nuclear or self.joint:
+            raise UsageError("l1, nuclear and joint regularize full weights; low-rank training has its own constraint")
+        if self.optimizer != "sgd":
+            raise UsageError("low-rank training has sgd's steps, with momentum if you like; not adam's")
+        return LowRank(self.low_rank, self.tau, self.low_rank_mode, self.preconditioner)
 
     def make_optimizer(self) -> Optimizer:
+        if how := self.make_low_rank():
+            return low_rank_sgd(how, self.learning_rate, self.momentum)
         if self.optimizer == "adam":
             return adam(self.learning_rate)
         return sgd(self.learning_rate, self.momentum)
@@ -162,9 +187,12 @@ class Config:
     def method(self) -> str:
         """The method by its name in `METHODS`; otherwise in a word or two: l1-pgd, joint, ..."""
         for name, settings in METHODS[self.arch].items():
-            if all(getattr(self, key) == value for key, value in (NATURAL | settings).items()):
+            if self.low_rank is None and all(
+                getattr(self, key) == value for key, value in (NATURAL | settings).items()
+            ):
                 return name
         parts = {
+            "low-rank": self.low_rank is not None,
             self.adversarial: self.adversarial != "none",
             "l1": self.l1,
             "nuclear": self.nuclear,
@@ -208,7 +236,7 @@ def _typed(name: str, value: Any, where: str) -> Any:
         if isinstance(value, dict) and all(type(lam) in (int, float) for lam in value.values()):
             return {layer: float(lam) for layer, lam in value.items()}
         raise UsageError(f"{where}: {name} must be a table of layers and their lambdas, such as W1 = 0.01")
-    if _TYPES[name] is float and type(value) is int:
+    if _TYPES[name] in (float, float | None) and type(value) is int:
         return float(value)
     if name == "widths" or not isinstance(value, _TYPES[name]) or (type(value) is bool) != (_TYPES[name] is bool):
         raise UsageError(f"{where}: {name} cannot be {value!r}")

@@ -1,4 +1,4 @@
-r"""A net whose layers are kept as $W = U S V^\top$: parameters `U1 S1 V1 b1 ...` where the dense net has `W1 b1 ...`."""
+r"""A net whose layers are kept as $W = U S V^\top$: parameters `U1 S1 V1 b1 ...` instead of `W1 b1 ...`."""
 
 import math
 from collections.abc import Callable

@@ -12,34 +12,57 @@ authors' program replaces it by a scalar, the default here: $(s_{min} / s_{max})
 1 at first; in the mode `mean` one over the mean singular value at the start, which it never refreshes.
 """
 
+from dataclasses import dataclass
+
 from .backend import Array, Params, namespace
 from .errors import UsageError
-from .low_rank import as_columns, clamp, orthogonal, retract, singular_values, tangent
+from .low_rank import as_columns, clamp, orthogonal, rank, retract, singular_values, tangent
 from .optim import Optimizer, State, sgd
 
 MODES = ("clamp", "mean")
 PRECONDITIONERS = ("scalar", "exact", "none")
 
 
-def low_rank_sgd(
-    learning_rate: float = 0.001,
-    momentum: float = 0.0,
-    *,
-    tau: float = 0.1,
-    mode: str = "clamp",
-    preconditioner: str = "scalar",
-) -> Optimizer:
-    r"""Steps after which $\kappa(S) \le 1 + \tau$: `low_rank.clamp`; with the mode `mean`, 1: `low_rank.orthogonal`.
+@dataclass(frozen=True)
+class LowRank:
+    r"""What low-rank training is told: the share of the full rank that is kept, and how the factors are held.
 
-    `tau` belongs to the mode `clamp`; infinite, it leaves S free. Parameters that are no factors, biases, are those of
-    plain SGD. Raises `UsageError` for a tau not above 0, and for a mode or preconditioner that is none.
+    `tau` None is 0.1 in the mode `clamp`, and 0 in `mean`, which has no other. Infinite, it leaves S free. Raises
+    `UsageError` for settings that are none.
     """
-    check(tau, mode, preconditioner)
+
+    share: float
+    tau: float | None = None
+    mode: str = "clamp"
+    preconditioner: str = "scalar"
+
+    def __post_init__(self) -> None:
+        rank((1, 1), self.share)
+        if self.mode not in MODES:
+            raise UsageError(f"the mode of low-rank training must be one of {', '.join(MODES)}, got {self.mode!r}")
+        if self.preconditioner not in PRECONDITIONERS:
+            raise UsageError(
+                f"the preconditioner must be one of {', '.join(PRECONDITIONERS)}, got {self.preconditioner!r}"
+            )
+        if self.tau is None:
+            object.__setattr__(self, "tau", 0.1 if self.mode == "clamp" else 0.0)
+        elif self.mode == "mean" and self.tau != 0:
+            raise UsageError(f"the mode mean has condition number 1, a tau of 0: it cannot be {self.tau:g}")
+        elif self.mode == "clamp" and not self.tau > 0:
+            raise UsageError(f"tau must be above 0, got {self.tau:g}; a condition number of 1 is the mode mean")
+
+
+def low_rank_sgd(how: LowRank, learning_rate: float = 0.001, momentum: float = 0.0) -> Optimizer:
+    r"""Steps after which $\kappa(S) \le 1 + \tau$: `low_rank.clamp`; in the mode `mean`, 1: `low_rank.orthogonal`.
+
+    Parameters that are no factors, the biases, take the steps of plain SGD.
+    """
+    mode, tau = how.mode, how.tau or 0.0
     plain = sgd(learning_rate, momentum)
 
     def init(params: Params) -> State:
         scalars = {}
-        if preconditioner == "scalar":
+        if how.preconditioner == "scalar":
             scalars = {f"c.{name}": _first_scalar(S, mode) for name, S in params.items() if name[0] == "S"}
         return plain.init(params) | scalars
 
@@ -49,9 +72,9 @@ def low_rank_sgd(
             if name[0] in "UV":
                 U, S = params[name], f"S{name[1:]}"
                 d = tangent(as_columns(U), as_columns(steps[name]))
-                if preconditioner == "scalar":
+                if how.preconditioner == "scalar":
                     d = d * state[f"c.{S}"]
-                elif preconditioner == "exact":
+                elif how.preconditioner == "exact":
                     d = d @ _inverse_gram(params[S], transposed=name[0] == "V")
                 steps[name] = namespace(U).reshape(d, U.shape)
         new: Params = {}
@@ -68,16 +91,6 @@ def low_rank_sgd(
         return new, ({f"v.{name}": d for name, d in steps.items()} if momentum else {}) | scalars
 
     return Optimizer(init, update)
-
-
-def check(tau: float, mode: str, preconditioner: str) -> None:
-    """Raise `UsageError` for settings that are none."""
-    if mode not in MODES:
-        raise UsageError(f"the mode of low-rank training must be one of {', '.join(MODES)}, got {mode!r}")
-    if preconditioner not in PRECONDITIONERS:
-        raise UsageError(f"the preconditioner must be one of {', '.join(PRECONDITIONERS)}, got {preconditioner!r}")
-    if mode == "clamp" and not tau > 0:
-        raise UsageError(f"tau must be above 0, got {tau:g}; a condition number of 1 is the mode `mean`")
 
 
 def _first_scalar(S: Array, mode: str) -> Array:

@@ -23,6 +23,7 @@ from .checkpoint import Checkpoint
 from .config import Config
 from .data import Dataset
 from .errors import DataError, UsageError
+from .low_rank_net import factorised, is_low_rank
 from .manifest import environment, now
 from .seeds import STREAMS
 
@@ -37,9 +38,13 @@ class Run:
     def create(cls, folder: Path, config: Config, data: Dataset, start: Checkpoint | None = None) -> "Run":
         """A new folder with its configuration and manifest, and the weights to `start` from where they are given.
 
+        Full weights are truncated to the rank of a low-rank configuration.
+
         Raises `UsageError` where there is a folder already, `DataError` for weights that are not the configuration's.
         """
         if start:
+            if config.low_rank is not None and not is_low_rank(start.params):
+                start = start._replace(params=factorised(start.params, config.low_rank))
             start = checkpoints.check_shapes(
                 start._replace(state={}), _untrained(config)._replace(state={}), config.start
             )

@@ -15,7 +15,7 @@ from refimpl.conv import conv2d
 from refimpl.layers import layers
 from refimpl.low_rank import as_columns, product, tangent
 from refimpl.low_rank_net import dense, factorised, factors, init, is_low_rank, layer, n_weights, ranks
-from refimpl.low_rank_sgd import low_rank_sgd
+from refimpl.low_rank_sgd import LowRank, low_rank_sgd
 from refimpl.networks import CNN
 from refimpl.objectives import logits, loss_gradient, margin_gradients, taped_loss_gradient, taped_margin_gradients
 from refimpl.ops import affine
@@ -188,7 +188,9 @@ def test_every_step_keeps_orthonormality_condition_number_and_rank(
 ):
     network, (x, y) = NETS[name][0], batch(name)
     params = net(name, share, dtype=dtype, seed=seed)
-    optimizer = low_rank_sgd(learning_rate, momentum, tau=tau, mode=mode, preconditioner=preconditioner)
+    optimizer = low_rank_sgd(
+        LowRank(share, tau if mode == "clamp" else None, mode, preconditioner), learning_rate, momentum
+    )
     most = 1.0 if mode == "mean" else 1 + tau
     for after in steps(network, params, optimizer, x.astype(dtype), y, 3):
         for i, r in enumerate(ranks(weights(name), share).values(), start=1):
@@ -205,7 +207,7 @@ def test_every_step_keeps_orthonormality_condition_number_and_rank(
 def test_the_momentum_that_is_kept_is_tangent(mode, preconditioner):
     x, y = batch("fcnn")
     params = net("fcnn")
-    optimizer = low_rank_sgd(0.1, 0.5, mode=mode, preconditioner=preconditioner)
+    optimizer = low_rank_sgd(LowRank(0.5, None, mode, preconditioner), 0.1, 0.5)
     state = optimizer.init(params)
     for t in range(1, 4):
         before = params
@@ -228,13 +230,13 @@ def test_the_preconditioners_are_what_they_say(mode):
     grads = gradients(tape, cross_entropy(z, y)[1].x(1.0))
     moved = {}
     for how in ("none", "exact", "scalar"):
-        optimizer = low_rank_sgd(0.1, 0.5, mode=mode, preconditioner=how)
+        optimizer = low_rank_sgd(LowRank(0.5, None, mode, how), 0.1, 0.5)
         first = optimizer.init(params)
         new, state = optimizer.update(params, grads, first, 1)
         moved[how] = state
         if how == "scalar":
             scalars = first["c.S1"], state["c.S1"], new["S1"]
-    U, S, V = factors(params, 1)
+    U, S, _ = factors(params, 1)
     assert_allclose(moved["none"]["v.U1"], tangent(U, grads["U1"]), atol=1e-15)
     assert_allclose(moved["exact"]["v.U1"] @ (S @ S.T), moved["none"]["v.U1"], rtol=1e-6, atol=1e-12)
     assert_allclose(moved["exact"]["v.V1"] @ (S.T @ S), moved["none"]["v.V1"], rtol=1e-6, atol=1e-12)
@@ -251,7 +253,7 @@ def test_one_step_of_S_alone_without_constraint_is_plain_sgd_on_S():
     z, tape = fcnn.forward(params, x)
     grads = gradients(tape, cross_entropy(z, y)[1].x(1.0))
     grads = {name: g if name[0] == "S" else 0 * g for name, g in grads.items()}
-    free = low_rank_sgd(0.1, tau=float("inf"), preconditioner="none")
+    free = low_rank_sgd(LowRank(1.0, float("inf"), preconditioner="none"), 0.1)
     found, _ = free.update(params, grads, free.init(params), 1)
     expected, _ = sgd(0.1).update(params, grads, {}, 1)
     for name in params:
@@ -264,7 +266,7 @@ def test_biases_are_plain_sgds():
     params = net("fcnn")
     z, tape = fcnn.forward(params, x)
     grads = gradients(tape, cross_entropy(z, y)[1].x(1.0))
-    optimizer = low_rank_sgd(0.1, 0.9)
+    optimizer = low_rank_sgd(LowRank(0.5), 0.1, 0.9)
     found, _ = optimizer.update(params, grads, optimizer.init(params), 1)
     assert_allclose(found["b2"], params["b2"] - 0.1 * grads["b2"], rtol=1e-12)
 
@@ -272,24 +274,25 @@ def test_biases_are_plain_sgds():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tau": 0.0}, "tau must be above 0, got 0; a condition number of 1 is the mode `mean`"),
+        ({"tau": 0.0}, "tau must be above 0, got 0; a condition number of 1 is the mode mean"),
         ({"tau": -1.0}, "tau must be above 0"),
         ({"tau": float("nan")}, "tau must be above 0"),
         ({"mode": "soft"}, "one of clamp, mean, got 'soft'"),
         ({"preconditioner": "full"}, "one of scalar, exact, none, got 'full'"),
-        ({"learning_rate": -1.0}, "learning rate must be finite and above 0"),
-        ({"momentum": 1.0}, "below 1"),
+        ({"mode": "mean", "tau": 0.1}, "a tau of 0: it cannot be 0.1"),
+        ({"share": 0.0}, "above 0 % and at most 100 % of the full rank, got 0 %"),
+        ({"share": 1.2}, "got 120 %"),
     ],
 )
 def test_settings_that_are_none_are_refused(settings, message):
     with pytest.raises(UsageError, match=message):
-        low_rank_sgd(**settings)
+        LowRank(**{"share": 0.5} | settings)
 
 
 @pytest.mark.parametrize("name", ["fcnn", "cnn"])
 def test_steps_run_on_every_backend_and_agree(be, name):
     network, (x, y) = NETS[name][0], batch(name)
-    optimizer = low_rank_sgd(0.1, 0.5, preconditioner="exact")
+    optimizer = low_rank_sgd(LowRank(0.5, preconditioner="exact"), 0.1, 0.5)
     *_, found = steps(network, net(name, 0.5, be.backend, be.dtype), optimizer, be.array(x), be.array(y, "int64"), 2)
     *_, expected = steps(network, net(name), optimizer, x, y, 2)
     for key, p in dense(expected).items():
@@ -298,7 +301,7 @@ def test_steps_run_on_every_backend_and_agree(be, name):
 
 def test_a_step_makes_no_sync():
     (x, y), params = batch("fcnn"), net("fcnn", backend=FAKE, dtype="float32")
-    optimizer = low_rank_sgd(0.1, 0.5)
+    optimizer = low_rank_sgd(LowRank(0.5), 0.1, 0.5)
     x, y = FAKE.asarray(x, "float32"), FAKE.asarray(y, "int64")
     fakecupy.SYNCS.clear()
     list(steps(fcnn, params, optimizer, x, y, 2))
@@ -307,7 +310,7 @@ def test_a_step_makes_no_sync():
 
 def test_measures_are_of_the_product_and_the_condition_number_of_S():
     params = net("cnn")
-    *_, params = steps(CNN(), params, low_rank_sgd(0.1, tau=0.1), *batch("cnn"), 1)
+    *_, params = steps(CNN(), params, low_rank_sgd(LowRank(0.5, 0.1), 0.1), *batch("cnn"), 1)
     for ours, theirs in zip(layers(params), layers(dense(params)), strict=True):
         assert ours["condition_number"] <= 1.1 * (1 + 1e-6)
         assert ours["rank"] == params[f"S{ours['name'][1:]}"].shape[0]
