@@ -39,8 +39,7 @@ class Config:
     """The defaults are the paper's for `fcnn` (Section 5), `Config.of` has them for every architecture.
 
     `epochs` None means as many as make `STEPS` steps. `widths` belongs to `fcnn`, `padding` and `activation` to `cnn`.
-    `low_rank` is the share of the full rank that layers kept as U S V^T have; `tau`, `low_rank_mode` and
-    `preconditioner` belong to it.
+    `tau`, `low_rank_mode` and `preconditioner` belong to `low_rank`, the share of the full rank that layers have.
     `start` names the run whose weights were the first weights, where training is a fine-tuning.
 
     Raises `UsageError`, naming the setting, for a value that cannot be used.
@@ -110,7 +109,6 @@ class Config:
             raise UsageError("proximal steps have the length of sgd's steps; adam's differ from weight to weight")
         if self.adversarial_share != 1 and self.adversarial == "none":
             raise UsageError("an adversarial share of the batch needs an attack: --adversarial fgsm or pgd")
-        self.make_low_rank()
         self.make_optimizer()
         self.make_penalty()
         check_budget(self.eps)
@@ -141,12 +139,11 @@ class Config:
     def init(self, backend: Backend) -> Params:
         """The first weights."""
         if self.arch == "cnn":
-            params = cnn.init(backend, self.seed, self.dtype, padding=self.padding)
+            full = cnn.init(backend, self.seed, self.dtype, padding=self.padding)
         else:
-            params = fcnn.init(backend, self.seed, self.widths, self.dtype)
-        if self.low_rank is None:
-            return params
-        return low_rank_net.init(backend, self.seed, params, self.low_rank, self.dtype)
+            full = fcnn.init(backend, self.seed, self.widths, self.dtype)
+        share = self.low_rank
+        return full if share is None else low_rank_net.init(backend, self.seed, full, share, self.dtype)
 
     def make_low_rank(self) -> LowRank | None:
         if self.low_rank is None:
@@ -186,10 +183,9 @@ class Config:
     @property
     def method(self) -> str:
         """The method by its name in `METHODS`; otherwise in a word or two: l1-pgd, joint, ..."""
-        for name, settings in METHODS[self.arch].items():
-            if self.low_rank is None and all(
-                getattr(self, key) == value for key, value in (NATURAL | settings).items()
-            ):
+        named = METHODS[self.arch] if self.low_rank is None else {}
+        for name, settings in named.items():
+            if all(getattr(self, key) == value for key, value in (NATURAL | settings).items()):
                 return name
         parts = {
             "low-rank": self.low_rank is not None,
