@@ -49,6 +49,12 @@ from .session import Session, blas_threads, open_run
     "--examples", type=click.IntRange(min=1), show_default="all", help="Attack the first so many test images."
 )
 @click.option(
+    "--truncate",
+    "share",
+    type=options.Share(),
+    help="Attack the net with its layers, but the last, truncated to this share of their full rank, 50% or 0.5.",
+)
+@click.option(
     "--save-images/--no-save-images",
     default=True,
     show_default=True,
@@ -63,6 +69,7 @@ def attack(
     name: str,
     eps: tuple[float, ...],
     examples: int | None,
+    share: float | None,
     save_images: bool,
     data_dir: Path | None,
     backend: str | None,
@@ -78,11 +85,11 @@ def attack(
     """
     pixels = (0.0, 1.0) if clip else None
     attacks = [Attack(name=name, eps=value, clip=pixels, **budget) for value in eps]
-    session = open_run(run, data_dir, backend, threads)
+    session = open_run(run, data_dir, backend, threads, share)
     with blas_threads(session.config.blas_threads):
         outcomes = evaluate(session, attacks, examples)
     for spec, outcome in zip(attacks, outcomes, strict=True):
-        save(session.run, spec, outcome, session.epoch, save_images)
+        save(session.run, spec, outcome, session.epoch, save_images, share)
     summaries = [outcome.summary for outcome in outcomes]
     if as_json:
         report({"run": str(run), "epoch": session.epoch, "attacks": summaries})
@@ -100,9 +107,14 @@ def evaluate(session: Session, attacks: Sequence[Attack], examples: int | None) 
         )  # fmt: skip
 
 
-def save(run: Run, attack: Attack, outcome: Outcome, epoch: int, images: bool) -> None:
+def save(run: Run, attack: Attack, outcome: Outcome, epoch: int, images: bool, truncated: float | None = None) -> None:
+    """Of a net truncated to a share of its rank, beside what was found of the net as it is."""
     outcome.summary["epoch"] = epoch
-    write_outcome(run.folder / "attacks", str(attack), outcome, images)
+    name = str(attack)
+    if truncated is not None:
+        outcome.summary["truncated"] = truncated
+        name += f"-truncated{truncated!r}"
+    write_outcome(run.folder / "attacks", name, outcome, images)
 
 
 def show(summaries: Sequence[dict[str, Any]]) -> None:

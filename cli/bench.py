@@ -118,6 +118,21 @@ def nuclear(**options: Any) -> None:
 
 
 @bench.command()
+@_shared
+@click.option("--share", type=options.Share(), default="50%", show_default=True, help="Of the full rank that is kept.")
+def low_rank(share: float, **options: Any) -> None:
+    """An epoch of low-rank training against one of the dense net, by the readable and by the fast step."""
+    with _pinned(options) as (shared, backend, data):
+        from refimpl.bench import bench_low_rank_training
+
+        rows = bench_low_rank_training(
+            _first(data, options, 640), backend, arch=options["arch"], share=share,
+            threads=shared["threads"], repeats=shared["repeats"],
+        )  # fmt: skip
+    _show(rows, options["as_json"])
+
+
+@bench.command()
 @click.option(
     "--examples", type=click.IntRange(min=2), default=10_000, show_default=True, help="The peer takes their square."
 )

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 THEORY = ("theory_plane", "theory_errors", "theory_ratios")
 PAPER = tuple(str(number) for number in range(1, 11))
-NAMES = (*PAPER, "theory")
+NEIGHBOURS = ("low-rank-training",)
+NAMES = (*PAPER, *NEIGHBOURS, "theory")
 FORMATS = ("pdf", "png", "svg")
 RECORD = "record"
 
@@ -26,7 +27,7 @@ RECORD = "record"
     "--runs",
     type=click.Path(file_okay=False, path_type=Path),
     show_default="the numbers on record",
-    help="Draw the paper's figures from the runs of `refimpl reproduce --out RUNS`.",
+    help="Draw from runs: the paper's figures from those of `refimpl reproduce --out RUNS`.",
 )
 @click.option("--reading", default="literal", show_default=True, help="Whose runs: literal or adam (fcnn only).")
 @click.option(
@@ -48,17 +49,18 @@ RECORD = "record"
 def figures(names: tuple[str, ...], runs: Path | None, reading: str, out: Path, formats: tuple[str, ...]) -> None:
     """Draw figures, each with the numbers it shows as a CSV file beside it; nothing is trained.
 
-    NAME is the number of a figure of the paper, 1 to 10, or `theory`: Theorem 1 in the plane, the error under attack
-    against the budget, and how often projecting helps. Without a NAME, all.
+    NAME is the number of a figure of the paper, 1 to 10; `low-rank-training`, low-rank nets under attack beside full
+    ones; or `theory`: Theorem 1 in the plane, the error under attack against the budget, and how often projecting
+    helps. Without a NAME, all; beside --runs, all but `low-rank-training`.
     """
     for name in names:
         if name not in NAMES:
             raise UsageError(f"no figure is called {name!r}: choose of {', '.join(NAMES)}")
     from .drawing import styled
 
-    for name in names or NAMES:
+    for name in names or ((*PAPER, "theory") if runs else NAMES):
         with styled():
-            for drawing in _theory() if name == "theory" else _paper(name, runs, reading):
+            for drawing in _theory() if name == "theory" else _from_runs(name, runs, reading):
                 for path in drawing.save(out, formats):
                     click.echo(path)
 
@@ -68,17 +70,19 @@ def _theory() -> Iterator["Drawing"]:
         yield importlib.import_module(f".{module}", __package__).draw()
 
 
-def _paper(number: str, runs: Path | None, reading: str) -> Iterator["Drawing"]:
+def _from_runs(name: str, runs: Path | None, reading: str) -> Iterator["Drawing"]:
+    """One of the paper's figures, by its number, in a reading; or one of a neighbouring method."""
     from .drawing import Drawing, read_csv
     from .finished import Finished
 
-    figure = importlib.import_module(f".figure_{number}", __package__).FIGURE
-    name = f"{figure.name}-{reading}"
+    module = f".figure_{name}" if name in PAPER else f".{name.replace('-', '_')}"
+    figure = importlib.import_module(module, __package__).FIGURE
+    title = f"{figure.name}-{reading}" if name in PAPER else figure.name
     if runs:
-        columns = figure.collect(Finished(runs, reading))
+        columns = figure.collect(Finished(runs, reading) if name in PAPER else runs)
     else:
-        recorded = files(__package__) / RECORD / f"{name}.csv"
+        recorded = files(__package__) / RECORD / f"{title}.csv"
         if not recorded.is_file():
-            raise DataError(f"there is no record of figure {number} in the reading {reading!r}: name --runs")
+            raise DataError(f"there is no record of figure {name} in the reading {reading!r}: name --runs")
         columns = read_csv(recorded.read_text())
-    yield Drawing(name, figure.draw(columns), columns)
+    yield Drawing(title, figure.draw(columns), columns)

@@ -1,5 +1,6 @@
 """Low-rank training through the installed entry point."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from refimpl import fcnn, load
 from refimpl.checkpoint import read
 from refimpl.low_rank import truncated
-from refimpl.low_rank_net import dense, factors, n_weights
+from refimpl.low_rank_net import dense, factorised, factors, n_weights
 from refimpl.runs import Run
 
 SMALL = ("--dataset", "strokes-small", "--learning-rate", "0.1", "--no-report")
@@ -88,6 +90,53 @@ def test_from_a_full_net_it_starts_with_its_truncation_and_from_a_low_rank_one_i
     ).stderr
     assert "a: U1 is float32(20, 6), the configuration says float32(20, 12)" in said
     assert not Path("c").exists()
+
+
+def test_a_truncated_net_is_attacked_beside_the_net_as_it_is(refimpl):
+    refimpl("train", *SMALL, "--epochs", "1", "--out", "natural")
+    params = Run.open(Path("natural")).latest().params
+    data = load("strokes-small").test
+    x = data.images.reshape(-1, 784) / np.float32(255)
+    right = (fcnn.forward(factorised(params, 0.2), x)[0].argmax(-1) == data.labels).mean()
+    options = ("natural", "--eps", "0.05", "--no-save-images", "--json")
+    whole = json.loads(refimpl("attack", *options).stdout)["attacks"][0]
+    (cut,) = json.loads(refimpl("attack", *options, "--truncate", "20%").stdout)["attacks"]
+    assert cut["accuracy"] == pytest.approx(right)
+    assert cut["accuracy"] != whole["accuracy"]
+    assert cut["truncated"] == 0.2
+    assert "truncated" not in whole
+    names = {"pgd-eps0.05.json", "pgd-eps0.05-truncated0.2.json"}
+    assert {path.name for path in Path("natural/attacks").glob("*.json")} == names
+    assert "got 0 %" in refimpl("attack", *options, "--truncate", "0%", code=2).stderr
+
+
+def test_the_figure_shows_what_the_attacks_found(refimpl, run):
+    assert "no low-rank net" in refimpl("figures", "low-rank-training", "--runs", "elsewhere", code=3).stderr
+    refimpl("train", *SMALL, "--epochs", "1", "--out", "runs/natural")
+    for options in (("runs/natural",), ("runs/natural", "--truncate", "50%"), (run,), (run, "--clip")):
+        for attack in ("fgsm", "pgd"):
+            refimpl("attack", *options, "--attack", attack, "--eps", "0,0.1", "--examples", 100, "--no-save-images")
+    refimpl("figures", "low-rank-training", "--runs", "runs", "--out", "drawn")
+    names = {f"low-rank-training.{kind}" for kind in ("pdf", "png", "csv")}
+    assert {path.name for path in Path("drawn").iterdir()} == names
+    rows = list(csv.DictReader(Path("drawn/low-rank-training.csv").read_text().splitlines()))
+    assert len(rows) == 2 * 2 * 3  # what was clipped is left out
+    found = {(row["attack"], row["net"], row["eps"]): float(row["mean"]) for row in rows}
+    for net, name in (
+        ("natural", "runs/natural/attacks/pgd-eps0.1.json"),
+        ("natural, truncated to 50%", "runs/natural/attacks/pgd-eps0.1-truncated0.5.json"),
+        ("low rank 50%, tau 0.3", run / "attacks/pgd-eps0.1.json"),
+    ):
+        expected = 100 * json.loads(Path(name).read_text())["adversarial_accuracy"]
+        assert found["pgd", net, "0.1"] == pytest.approx(expected)
+
+
+def test_bench_times_the_step_beside_those_of_the_dense_net(refimpl, monkeypatch):
+    monkeypatch.setattr("refimpl.bench.race.os.sched_setaffinity", lambda pid, cpus: None, raising=False)
+    options = ("--dataset", "strokes-small", "--repeats", "1", "--json")
+    rows = json.loads(refimpl("bench", "low-rank", *options).stdout)["benchmarks"]
+    assert [row["peer"] for row in rows] == ["dense, readable step", "dense, fast step"]
+    assert all((row["weights"], row["peer_weights"]) == (10_540, 17_480) for row in rows)
 
 
 @pytest.mark.slow

@@ -7,8 +7,17 @@ Beside each time stands what was computed in it, so that nobody wins by doing le
 from .attack import bench_attack
 from .cost import bench_cost
 from .information import bench_information
+from .low_rank_training import bench_low_rank_training
 from .nuclear import bench_nuclear
 from .race import Row
 from .train import bench_train
 
-__all__ = ["Row", "bench_attack", "bench_cost", "bench_information", "bench_nuclear", "bench_train"]
+__all__ = [
+    "Row",
+    "bench_attack",
+    "bench_cost",
+    "bench_information",
+    "bench_low_rank_training",
+    "bench_nuclear",
+    "bench_train",
+]
