@@ -67,6 +67,12 @@ from .session import Session, blas_threads, open_run
     "--examples", type=click.IntRange(min=1), show_default="all", help="Attack the first so many test images."
 )
 @click.option(
+    "--truncate",
+    "share",
+    type=options.Share(),
+    help="Attack the net with its layers, but the last, truncated to this share of their full rank, 50% or 0.5.",
+)
+@click.option(
     "--save-images/--no-save-images",
     default=True,
     show_default=True,
@@ -84,6 +90,7 @@ def attack(
     guide: Path | None,
     match_nuclear: bool,
     examples: int | None,
+    share: float | None,
     save_images: bool,
     data_dir: Path | None,
     backend: str | None,
@@ -106,7 +113,7 @@ def attack(
         raise UsageError("a guide leads a warm start: give --warm beside --guide")
     if match_nuclear and name != "lora-pgd":
         raise UsageError(f"--match-nuclear belongs to lora-pgd, not to {name}")
-    session = open_run(run, data_dir, backend, threads)
+    session = open_run(run, data_dir, backend, threads, share)
     leader = open_run(guide, data_dir, backend, threads) if guide else None
     follow = (leader.network, leader.params) if leader else None
     with blas_threads(session.config.blas_threads):
@@ -118,7 +125,7 @@ def attack(
         for outcome, match in zip(outcomes, matches, strict=True):
             outcome.summary.update(match | (describe(images, outcome) if name in IN_L2 else {}))
     for spec, outcome in zip(attacks, outcomes, strict=True):
-        save(session.run, spec, outcome, session.epoch, save_images)
+        save(session.run, spec, outcome, session.epoch, save_images, share)
     summaries = [outcome.summary for outcome in outcomes]
     if as_json:
         report({"run": str(run), "epoch": session.epoch, "attacks": summaries})
@@ -138,9 +145,14 @@ def evaluate(
         )  # fmt: skip
 
 
-def save(run: Run, attack: Attack, outcome: Outcome, epoch: int, images: bool) -> None:
+def save(run: Run, attack: Attack, outcome: Outcome, epoch: int, images: bool, truncated: float | None = None) -> None:
+    """Of a net truncated to a share of its rank, beside what was found of the net as it is."""
     outcome.summary["epoch"] = epoch
-    write_outcome(run.folder / "attacks", str(attack), outcome, images)
+    name = str(attack)
+    if truncated is not None:
+        outcome.summary["truncated"] = truncated
+        name += f"-truncated{truncated!r}"
+    write_outcome(run.folder / "attacks", name, outcome, images)
 
 
 def show(summaries: Sequence[dict[str, Any]]) -> None:

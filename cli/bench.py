@@ -14,6 +14,7 @@ from refimpl.backend import backend as make_backend
 from refimpl.bench.race import pin
 from refimpl.config import Config
 from refimpl.data import Dataset, Split
+from refimpl.low_rank_net import dense
 from refimpl.networks import ARCHITECTURES
 from refimpl.objectives import Network
 
@@ -84,7 +85,7 @@ def _net(
     """Of a run, with its data; else an untrained one."""
     if run:
         session = open_run(run, options["data_dir"], backend.name, threads)
-        return session.network, session.params, session.data
+        return session.network, dense(session.params), session.data
     config = Config.of(arch=options["arch"], threads=threads)
     return config.network, config.init(backend), data
 
@@ -136,6 +137,21 @@ def lora(run: Path | None, **options: Any) -> None:
         rows = bench_low_rank_attack(
             _first(data, options, 640), network, params, backend, threads=shared["threads"], repeats=shared["repeats"]
         )
+    _show(rows, options["as_json"])
+
+
+@bench.command()
+@_shared
+@click.option("--share", type=options.Share(), default="50%", show_default=True, help="Of the full rank that is kept.")
+def low_rank(share: float, **options: Any) -> None:
+    """An epoch of low-rank training against one of the dense net, by the readable and by the fast step."""
+    with _pinned(options) as (shared, backend, data):
+        from refimpl.bench import bench_low_rank_training
+
+        rows = bench_low_rank_training(
+            _first(data, options, 640), backend, arch=options["arch"], share=share,
+            threads=shared["threads"], repeats=shared["repeats"],
+        )  # fmt: skip
     _show(rows, options["as_json"])
 
 

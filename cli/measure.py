@@ -7,6 +7,7 @@ import click
 
 from refimpl.atomic import write_text
 from refimpl.layers import information, layers
+from refimpl.low_rank_net import dense, n_weights
 from refimpl.metrics import interval
 from refimpl.records import to_json
 from refimpl.train import score
@@ -54,6 +55,8 @@ def evaluate(session: Session, sigma2: float | None = None) -> dict[str, Any]:
         "accuracy": correct / len(test.labels),
         "accuracy_interval_95": list(interval(round(correct), len(test.labels))),
         "layers": layers(session.params),
+        "weights": n_weights(session.params),
+        "full_weights": n_weights(dense(session.params)),
     }
     if sigma2 is not None:
         measured["sigma2"] = sigma2
@@ -77,6 +80,14 @@ def show(measured: dict[str, Any]) -> None:
         most = (f"{min(m, n) ** 0.5:.2f}", f"{(m * n) ** 0.5:.1f}")
         rows.append((layer["name"], f"{m} x {n}", f"{rank:.3f}", most[0], f"{sparsity:.2f}", most[1]))
     table(("layer", "shape", "effective rank", "at most", "effective sparsity", "at most"), rows)
+    factored = [layer for layer in measured["layers"] if "rank" in layer]
+    if factored:
+        table(
+            ("layer", "rank", "condition number"),
+            [(layer["name"], str(layer["rank"]), f"{layer['condition_number']:.4f}") for layer in factored],
+        )
+        weights, full = measured["weights"], measured["full_weights"]
+        out.print(f"{weights:,} weights, {percent(weights / full)} of the {full:,} of full layers", soft_wrap=True)
     if "sigma2" in measured:
         known = [layer for layer in measured["layers"] if "mutual_information_lower" in layer]
         table(

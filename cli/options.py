@@ -71,6 +71,20 @@ class Ranks(Rank):
         return tuple(super(Ranks, self).convert(part, param, ctx) for part in value.split(","))
 
 
+class Share(click.ParamType):
+    """A percentage, or the share it is: `50%`, `0.5`."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return float(value[:-1]) / 100 if value.endswith("%") else float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a percentage like 50% nor a share like 0.5", param, ctx)
+
+
 def data_dir() -> Decorator:
     order = "REFIMPL_DATA, the user's cache, /usr/share/datasets"
     text = "Folder with the IDX files, or with a folder of them for each data set."

@@ -15,6 +15,7 @@ from refimpl.backend import backend as make_backend
 from refimpl.config import Config
 from refimpl.data import Dataset, load, resolve
 from refimpl.errors import DataError
+from refimpl.low_rank_net import dense, factorised
 from refimpl.objectives import Network
 from refimpl.runs import Run
 
@@ -39,8 +40,13 @@ class Session(NamedTuple):
     backend: Backend
 
 
-def open_run(folder: Path, data_dir: Path | None, backend: str | None, threads: int | None = None) -> Session:
-    """A trained run, ready to be looked at: its latest checkpoint, and the data it was trained on, by hash."""
+def open_run(
+    folder: Path, data_dir: Path | None, backend: str | None, threads: int | None = None, share: float | None = None
+) -> Session:
+    """A trained run, ready to be looked at: its latest checkpoint, and the data it was trained on, by hash.
+
+    With `share` its layers are truncated to that share of their full rank.
+    """
     run = Run.open(folder)
     config = replace(run.config, threads=threads or run.config.threads)
     where = make_backend(backend or config.backend)
@@ -50,7 +56,8 @@ def open_run(folder: Path, data_dir: Path | None, backend: str | None, threads: 
     data = load(config.dataset, data_dir=data_dir)
     if data.sha256 != run.manifest["data"]["sha256"]:
         raise DataError(f"{folder} was trained on other data than the {data.name} found in {data.source}")
-    return Session(run, config, checkpoint.epoch, config.network, checkpoint.params, data, where)
+    params = checkpoint.params if share is None else factorised(dense(checkpoint.params), share)
+    return Session(run, config, checkpoint.epoch, config.network, params, data, where)
 
 
 @contextmanager

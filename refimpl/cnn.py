@@ -13,6 +13,7 @@ from jaxtyping import Float
 from .backend import Array, Backend, Params, namespace
 from .conv import conv2d, identity, max_pool, pad, relu
 from .errors import UsageError
+from .low_rank_net import Primitive, inputs, layer
 from .matrix import as_matrix
 from .ops import affine, tanh
 from .seeds import stream
@@ -86,27 +87,29 @@ def _layers(params: Params, x: Array, padding: str, activation: str) -> tuple[li
     check_images(params, x)
     tape: Tape = []
 
-    def play(primitive: tuple[Array, Pullback], *names: str) -> Array:
+    def play(primitive: tuple[Array, Pullback]) -> Array:
         value, pull = primitive
-        tape.append((names, pull))
+        tape.append(((), pull))
         return value
 
-    def weights(i: int) -> tuple[Array, Array]:
-        return params[f"W{i}"], params[f"b{i}"]
+    def play_layer(linear: Primitive, i: int, x: Array) -> Array:
+        value, part = layer(linear, params, i, x)
+        tape.extend(part)
+        return value
 
     layers = []
-    x = play(as_images(x, params["W1"].shape[1]))
+    x = play(as_images(x, inputs(params, 1)[0]))
     for i in (1, 2):
-        x = play(pad(x, 0 if padding == "valid" else params[f"W{i}"].shape[-1] // 2))
-        x = play(conv2d(x, *weights(i)), f"W{i}", f"b{i}")
+        x = play(pad(x, 0 if padding == "valid" else inputs(params, i)[-1] // 2))
+        x = play_layer(conv2d, i, x)
         x = play(max_pool(x))
         x = play(ACTIVATIONS[activation](x))
         layers.append(x)
     x = play(as_rows(x))
     check_features(params, x.shape[-1], padding)
-    x = play(affine(x, *weights(3)), "W3", "b3")
+    x = play_layer(affine, 3, x)
     layers.append(play(tanh(x)))
-    layers.append(play(affine(layers[-1], *weights(4)), "W4", "b4"))
+    layers.append(play_layer(affine, 4, layers[-1]))
     return layers, tape
 
 
@@ -131,16 +134,14 @@ def check_padding(padding: str) -> None:
 
 def check_images(params: Params, x: Float[Array, "batch n"]) -> None:
     """Raise `UsageError` unless x holds rows of square images in the dtype of the weights."""
-    W, (batch, n) = params["W1"], x.shape
-    channels = W.shape[1]
-    if not batch or not n or n != channels * math.isqrt(n // channels) ** 2 or x.dtype != W.dtype:
-        raise UsageError(
-            f"expected images {W.dtype}(1 or more, {channels} x side x side), got {x.dtype}{tuple(x.shape)}"
-        )
+    dtype, (batch, n) = params["b1"].dtype, x.shape
+    channels = inputs(params, 1)[0]
+    if not batch or not n or n != channels * math.isqrt(n // channels) ** 2 or x.dtype != dtype:
+        raise UsageError(f"expected images {dtype}(1 or more, {channels} x side x side), got {x.dtype}{tuple(x.shape)}")
 
 
 def check_features(params: Params, features: int, padding: str) -> None:
-    expected = params["W3"].shape[-1]
+    (expected,) = inputs(params, 3)
     if features != expected:
         raise UsageError(
             f"W3 expects {expected} features, but images of this size with {padding} padding give {features}"

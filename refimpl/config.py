@@ -1,14 +1,10 @@
-"""The configuration of a run: what is needed to do it again, in one flat TOML file."""
+"""The configuration of a run: what is needed to do it again. `settings` keeps it in a file."""
 
-import difflib
 import math
-import tomllib
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
-import tomli_w
-
-from . import cnn, fcnn
+from . import cnn, fcnn, low_rank_net
 from .adversary import IN_L2, RANK, Adversary, Attack
 from .attacks.checks import check_budget
 from .backend import Backend, Params
@@ -16,6 +12,7 @@ from .cnn import ACTIVATIONS, PADDINGS
 from .errors import UsageError
 from .fast import Network
 from .fcnn import WIDTHS
+from .low_rank_sgd import LowRank, low_rank_sgd
 from .methods import METHODS, NATURAL
 from .networks import ARCHITECTURES, CNN
 from .optim import Optimizer, adam, sgd
@@ -42,6 +39,7 @@ class Config:
     """The defaults are the paper's for `fcnn` (Section 5), `Config.of` has them for every architecture.
 
     `epochs` None means as many as make `STEPS` steps. `widths` belongs to `fcnn`, `padding` and `activation` to `cnn`.
+    `tau`, `low_rank_mode` and `preconditioner` belong to `low_rank`, the share of the full rank that layers have.
     `start` names the run whose weights were the first weights, where training is a fine-tuning.
 
     Raises `UsageError`, naming the setting, for a value that cannot be used.
@@ -69,6 +67,10 @@ class Config:
     adversarial_rank: int = RANK
     eps: float = 0.05
     clip: bool = False
+    low_rank: float | None = None
+    tau: float | None = None
+    low_rank_mode: str = "clamp"
+    preconditioner: str = "scalar"
     watch: str = "auto"
     watch_examples: int = 1000
     start: str = ""
@@ -147,10 +149,26 @@ class Config:
     def init(self, backend: Backend) -> Params:
         """The first weights."""
         if self.arch == "cnn":
-            return cnn.init(backend, self.seed, self.dtype, padding=self.padding)
-        return fcnn.init(backend, self.seed, self.widths, self.dtype)
+            full = cnn.init(backend, self.seed, self.dtype, padding=self.padding)
+        else:
+            full = fcnn.init(backend, self.seed, self.widths, self.dtype)
+        share = self.low_rank
+        return full if share is None else low_rank_net.init(backend, self.seed, full, share, self.dtype)
+
+    def make_low_rank(self) -> LowRank | None:
+        if self.low_rank is None:
+            if self.tau is not None or (self.low_rank_mode, self.preconditioner) != ("clamp", "scalar"):
+                raise UsageError("tau, low_rank_mode and preconditioner belong to low-rank training: give a low_rank")
+            return None
+        if self.l1 or self.nuclear or self.joint:
+            raise UsageError("l1, nuclear and joint regularize full weights; low-rank training has its own constraint")
+        if self.optimizer != "sgd":
+            raise UsageError("low-rank training has sgd's steps, with momentum if you like; not adam's")
+        return LowRank(self.low_rank, self.tau, self.low_rank_mode, self.preconditioner)
 
     def make_optimizer(self) -> Optimizer:
+        if how := self.make_low_rank():
+            return low_rank_sgd(how, self.learning_rate, self.momentum)
         if self.optimizer == "adam":
             return adam(self.learning_rate)
         return sgd(self.learning_rate, self.momentum)
@@ -180,10 +198,12 @@ class Config:
     @property
     def method(self) -> str:
         """The method by its name in `METHODS`; otherwise in a word or two: l1-pgd, joint, ..."""
-        for name, settings in METHODS[self.arch].items():
+        named = METHODS[self.arch] if self.low_rank is None else {}
+        for name, settings in named.items():
             if all(getattr(self, key) == value for key, value in (NATURAL | settings).items()):
                 return name
         parts = {
+            "low-rank": self.low_rank is not None,
             self.adversarial: self.adversarial != "none",
             "l1": self.l1,
             "nuclear": self.nuclear,
@@ -193,45 +213,6 @@ class Config:
 
     def epochs_for(self, n_train: int) -> int:
         return self.epochs or math.ceil(STEPS[self.arch] / math.ceil(n_train / self.batch_size))
-
-    def to_toml(self) -> str:
-        settings = asdict(self) | {"widths": list(self.widths)}
-        return tomli_w.dumps({name: value for name, value in settings.items() if value not in (None, {})})
-
-    @classmethod
-    def from_toml(cls, text: str, where: str) -> "Config":
-        """Raises `UsageError` as `read_settings` does."""
-        return cls.of(**read_settings(text, where))
-
-
-def read_settings(text: str, where: str) -> dict[str, Any]:
-    """Strict: an unknown key or a value of the wrong type is a `UsageError` that names `where`."""
-    try:
-        settings = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where} is not TOML: {error}") from None
-    return {name: _typed(name, value, where) for name, value in settings.items()}
-
-
-_TYPES: dict[str, Any] = {field.name: field.type for field in fields(Config)}
-
-
-def _typed(name: str, value: Any, where: str) -> Any:
-    if name not in _TYPES:
-        close = difflib.get_close_matches(name, _TYPES, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else f"; the settings are {', '.join(_TYPES)}"
-        raise UsageError(f"{where}: unknown setting {name!r}{hint}")
-    if name == "widths" and isinstance(value, list) and all(type(width) is int for width in value):
-        return tuple(value)
-    if name in ("l1", "nuclear"):
-        if isinstance(value, dict) and all(type(lam) in (int, float) for lam in value.values()):
-            return {layer: float(lam) for layer, lam in value.items()}
-        raise UsageError(f"{where}: {name} must be a table of layers and their lambdas, such as W1 = 0.01")
-    if _TYPES[name] is float and type(value) is int:
-        return float(value)
-    if name == "widths" or not isinstance(value, _TYPES[name]) or (type(value) is bool) != (_TYPES[name] is bool):
-        raise UsageError(f"{where}: {name} cannot be {value!r}")
-    return value
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

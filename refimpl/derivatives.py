@@ -15,6 +15,7 @@ from .backend import Array, Backend, Params, like, namespace
 from .conv import col2im, conv2d, im2col, max_pool, pad, relu
 from .fast import Network, workspace
 from .loss import cross_entropy, margins
+from .low_rank_net import factorised, is_low_rank
 from .networks import CNN
 from .objectives import loss_gradient, margin_gradients
 from .ops import affine, tanh
@@ -146,6 +147,8 @@ def derivatives(backend: Backend, rng: np.random.Generator) -> Iterator[Derivati
         ("fully connected net", fcnn, dense, draw(4, 6)),
         ("convolutional net, relu", CNN("valid"), convolutional, draw(4, 100)),
         ("convolutional net, tanh", CNN("valid", "tanh"), convolutional, draw(4, 100)),
+        ("fully connected net in factors", fcnn, factorised(dense, 0.2), draw(4, 6)),
+        ("convolutional net in factors", CNN(), factorised(convolutional, 0.5), draw(4, 100)),
     ):
         yield from _of_a_net(name, network, params, inputs, classes(3, 4))
 
@@ -170,7 +173,8 @@ def _of_a_net(name: str, network: Network, params: Params, x: Array, y: Array) -
 
     def tape(dz: Array) -> Arguments:
         _, played = network.forward(params, x)
-        return (input_gradient(played, dz), *gradients(played, dz).values())
+        found = gradients(played, dz)
+        return (input_gradient(played, dz), *(found[name] for name in names))
 
     def loss(x: Array) -> Array:
         return cross_entropy(network.forward(params, x)[0], y)[0] * x.shape[0]
@@ -183,7 +187,7 @@ def _of_a_net(name: str, network: Network, params: Params, x: Array, y: Array) -
     yield Derivative(f"{name}: loss by input", "FGSM, PGD", (x,), loss, lambda dy: (dy * slope(x),))
     yield Derivative(f"{name}: margins by input", "GNM", (x,), all_margins,
                      lambda dy: (xp.sum(dy[..., None] * of_margins(x)[1], axis=1),))  # fmt: skip
-    if isinstance(x, np.ndarray):
+    if isinstance(x, np.ndarray) and not is_low_rank(params):
         yield _training_step(name, network, params, x, y)
     yield _rises(f"{name}: FGSM raises the loss by eps |g|_1", loss, slope, x, fgsm(slope, x, eps=0.05))
     one_step = pgd(slope, x, eps=0.05, step_size=0.05, steps=1)

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from .backend import Array, Backend, Params
 from .errors import UsageError
+from .low_rank_net import layer
 from .ops import affine, tanh
 from .seeds import stream
 from .tape import Tape
@@ -41,8 +42,8 @@ def init(backend: Backend, seed: int = 0, widths: Sequence[int] = WIDTHS, dtype:
 def hidden(params: Params, x: Float[Array, "*models batch n"]) -> list[Float[Array, "*models batch units"]]:
     """The hidden representations $t^1, ..., t^{m-1}$ of Eq. (1)."""
     representations = []
-    for i in range(1, len(params) // 2):
-        x, _ = affine(x, params[f"W{i}"], params[f"b{i}"])
+    for i in range(1, depth(params)):
+        x, _ = layer(affine, params, i, x)
         x, _ = tanh(x)
         representations.append(x)
     return representations
@@ -51,12 +52,15 @@ def hidden(params: Params, x: Float[Array, "*models batch n"]) -> list[Float[Arr
 def forward(params: Params, x: Float[Array, "*models batch n"]) -> tuple[Float[Array, "*models batch classes"], Tape]:
     """The logits of a batch, and the tape that differentiates them."""
     tape: Tape = []
-    depth = len(params) // 2
-    for i in range(1, depth + 1):
-        names = (f"W{i}", f"b{i}")
-        x, pull = affine(x, *(params[name] for name in names))
-        tape.append((names, pull))
-        if i < depth:
+    for i in range(1, depth(params) + 1):
+        x, part = layer(affine, params, i, x)
+        tape += part
+        if i < depth(params):
             x, pull = tanh(x)
             tape.append(((), pull))
     return x, tape
+
+
+def depth(params: Params) -> int:
+    """The number of layers, each with a bias and a weight or its factors."""
+    return sum(name.startswith("b") for name in params)

@@ -6,8 +6,9 @@ from jaxtyping import Int, UInt8
 
 from .backend import Array, Params, namespace
 from .information import Bounds, label_information, mutual_information
+from .low_rank_net import dense, factors
 from .matrix import as_matrix
-from .metrics import effective_rank, effective_sparsity
+from .metrics import condition_number, effective_rank, effective_sparsity
 from .objectives import Network
 from .ops import scale
 
@@ -17,21 +18,24 @@ CHUNK = 250
 
 def measure_weights(params: Params) -> dict[str, tuple[Array, Array]]:
     """Effective rank and effective sparsity of every weight matrix, by name, left on the device."""
-    weights = {name: as_matrix(W) for name, W in params.items() if name.startswith("W")}
+    weights = {name: as_matrix(W) for name, W in dense(params).items() if name.startswith("W")}
     return {name: (effective_rank(W), effective_sparsity(W)) for name, W in weights.items()}
 
 
 def layers(params: Params) -> list[dict[str, Any]]:
-    """`measure_weights` as rows, with the shapes. Waits for the device."""
-    return [
-        {
-            "name": name,
-            "shape": list(as_matrix(params[name]).shape),
-            "effective_rank": float(rank),
-            "effective_sparsity": float(sparsity),
-        }
-        for name, (rank, sparsity) in measure_weights(params).items()
-    ]
+    """`measure_weights` as rows, with shapes, condition numbers, and the rank of a layer in factors. Waits for the
+    device."""
+    weights = dense(params)
+    rows: list[dict[str, Any]] = []
+    for name, (effective, sparsity) in measure_weights(params).items():
+        W = as_matrix(weights[name])
+        row = {"name": name, "shape": list(W.shape), "effective_rank": float(effective),
+               "effective_sparsity": float(sparsity)}  # fmt: skip
+        if name not in params:
+            W = factors(params, name[1:]).S  # of which κ is W's, and free of the rounding of a product
+            row["rank"] = W.shape[0]
+        rows.append(row | {"condition_number": float(condition_number(W))})
+    return rows
 
 
 def information(
@@ -46,7 +50,7 @@ def information(
     Waits for the device.
     """
     rows, xp = [], namespace(images)
-    parts = [scale(images[i : i + CHUNK, ...], params["W1"].dtype) for i in range(0, images.shape[0], CHUNK)]
+    parts = [scale(images[i : i + CHUNK, ...], params["b1"].dtype) for i in range(0, images.shape[0], CHUNK)]
     for chunks in zip(*(network.hidden(params, part) for part in parts), strict=True):
         t = xp.concat(chunks)
         row = _bounds("mutual_information", mutual_information(t, sigma2))

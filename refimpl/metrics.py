@@ -28,6 +28,18 @@ def effective_rank(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack"]:
     return _ratio(xp.sum(singular_values, axis=-1), xp.sqrt(xp.sum(singular_values**2, axis=-1)))
 
 
+def condition_number(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack"]:
+    r"""$\kappa(W) = \|W\| \|W^+\|$, the largest singular value over the smallest that is not zero.
+
+    Zero is what is below rounding of the largest. At least 1; nan for the zero matrix and for one that is not finite.
+    """
+    xp = namespace(W)
+    s = xp.linalg.svd(_unit_scale(W), full_matrices=False)[1]
+    rounding = max(W.shape[-2:]) * float(xp.finfo(W.dtype).eps)
+    least = xp.min(xp.where(s > rounding * s[..., :1], s, s[..., :1]), axis=-1)
+    return _ratio(s[..., 0], least)
+
+
 def _unit_scale(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack m n"]:
     """Scale, which neither measure sees, goes, so that no square overflows; what is not finite becomes zero."""
     xp = namespace(W)

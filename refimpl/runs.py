@@ -23,8 +23,10 @@ from .checkpoint import Checkpoint
 from .config import Config
 from .data import Dataset
 from .errors import DataError, UsageError
+from .low_rank_net import factorised, is_low_rank
 from .manifest import environment, now
 from .seeds import STREAMS
+from .settings import from_toml, to_toml
 
 
 class Run:
@@ -37,9 +39,13 @@ class Run:
     def create(cls, folder: Path, config: Config, data: Dataset, start: Checkpoint | None = None) -> "Run":
         """A new folder with its configuration and manifest, and the weights to `start` from where they are given.
 
+        Full weights are truncated to the rank of a low-rank configuration.
+
         Raises `UsageError` where there is a folder already, `DataError` for weights that are not the configuration's.
         """
         if start:
+            if config.low_rank is not None and not is_low_rank(start.params):
+                start = start._replace(params=factorised(start.params, config.low_rank))
             start = checkpoints.check_shapes(
                 start._replace(state={}), _untrained(config)._replace(state={}), config.start
             )
@@ -62,7 +68,7 @@ class Run:
         if start:
             state = config.make_optimizer().init(start.params)
             checkpoints.write(run.checkpoint_path(0), Checkpoint(0, start.params, state))
-        write_text(folder / "config.toml", config.to_toml())
+        write_text(folder / "config.toml", to_toml(config))
         return run
 
     @classmethod
@@ -74,10 +80,10 @@ class Run:
     @property
     def config(self) -> Config:
         path = self.folder / "config.toml"
-        return Config.from_toml(path.read_text(), str(path))
+        return from_toml(path.read_text(), str(path))
 
     def write_config(self, config: Config) -> None:
-        write_text(self.folder / "config.toml", config.to_toml())
+        write_text(self.folder / "config.toml", to_toml(config))
 
     @property
     def manifest(self) -> dict[str, Any]:

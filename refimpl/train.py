@@ -14,6 +14,7 @@ from .errors import NumericalError
 from .fused_step import FusedStep
 from .layers import measure_weights
 from .loss import cross_entropy
+from .low_rank_net import is_low_rank
 from .metrics import n_correct
 from .objectives import Network, has_workspace, logits
 from .ops import scale
@@ -77,7 +78,7 @@ def make_step(
     adversary: Adversary | None = None,
 ) -> Step | FusedStep:
     """The fast step where there is one, else the readable one."""
-    if has_workspace(network, images):
+    if has_workspace(network, images) and not is_low_rank(params):
         return FusedStep(network, params, state, optimizer, images, labels, penalty, adversary)
     return Step(network, params, state, optimizer, images, labels, penalty, adversary)
 
@@ -134,7 +135,7 @@ def score(
     chunk: int = 1000,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Mean loss and number of correct predictions, left on the device."""
-    xp, dtype, n = namespace(images), params["W1"].dtype, labels.shape[0]
+    xp, dtype, n = namespace(images), params["b1"].dtype, labels.shape[0]
     losses, correct = [], []
     for part in _slices(n, chunk):
         y = labels[part]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from refimpl import UsageError
 from refimpl.config import Config
 from refimpl.methods import METHODS, NATURAL
+from refimpl.settings import from_toml, to_toml
 
 settings = st.fixed_dictionaries(
     {},
@@ -36,10 +37,28 @@ settings = st.fixed_dictionaries(
 )
 
 
+low_rank_settings = st.fixed_dictionaries(
+    {"low_rank": st.floats(0.01, 1)},
+    optional={
+        "tau": st.floats(1e-3, 10) | st.just(math.inf),
+        "preconditioner": st.sampled_from(["scalar", "exact", "none"]),
+        "momentum": st.floats(0, 0.99),
+        "adversarial": st.sampled_from(["none", "fgsm", "pgd"]),
+        "arch": st.sampled_from(["fcnn", "cnn"]),
+    },
+)
+
+
+@given(low_rank_settings)
+def test_toml_brings_low_rank_training_back(given_settings):
+    config = Config.of(**given_settings)
+    assert from_toml(to_toml(config), "here") == config
+
+
 @given(settings)
 def test_toml_brings_it_back(given_settings):
     config = Config(**given_settings)
-    assert Config.from_toml(config.to_toml(), "here") == config
+    assert from_toml(to_toml(config), "here") == config
 
 
 def test_the_defaults_are_the_papers():
@@ -63,6 +82,8 @@ def test_a_method_has_the_name_of_what_it_does():
     assert Config(l1={"W1": 0.02}, nuclear={"W1": 0.03}).method == "l1-nuclear"
     assert Config(joint=0.001).method == "joint-0.001"
     assert Config(joint=0.002).method == "joint"
+    assert Config(low_rank=0.5).method == "low-rank"
+    assert Config(low_rank=0.5, adversarial="pgd").method == "low-rank-pgd"
 
 
 def test_the_cnns_defaults_are_the_papers():
@@ -70,7 +91,7 @@ def test_the_cnns_defaults_are_the_papers():
     config, tuned = Config.of(arch="cnn"), Config.of(arch="cnn", start="runs/natural")
     assert (config.batch_size, config.learning_rate) == (64, 0.01)
     assert (tuned.batch_size, tuned.learning_rate) == (64, 0.001)
-    assert Config.from_toml("arch = 'cnn'\nbatch_size = 7", "here").batch_size == 7
+    assert from_toml("arch = 'cnn'\nbatch_size = 7", "here").batch_size == 7
     assert Config.of() == Config()
 
 
@@ -119,11 +140,25 @@ def test_every_named_method_is_a_configuration_of_that_name():
         ("padding = 'same'", "padding and activation belong to cnn"),
         ("arch = 'cnn'\npadding = 'full'", "padding must be one of valid, same"),
         ("arch = 'cnn'\nactivation = 'gelu'", "activation must be one of relu, tanh, identity"),
+        ("low_rank = 0", "above 0 % and at most 100 % of the full rank, got 0 %"),
+        ("low_rank = 1.2", "got 120 %"),
+        ("low_rank = nan", "got nan %"),
+        ("low_rank = '50%'", "low_rank cannot be '50%'"),
+        ("low_rank = 0.5\ntau = 0", "tau must be above 0, got 0; a condition number of 1 is the mode mean"),
+        ("low_rank = 0.5\ntau = -0.1", "tau must be above 0"),
+        ("low_rank = 0.5\ntau = 0.1\nlow_rank_mode = 'mean'", "it cannot be 0.1"),
+        ("low_rank = 0.5\nlow_rank_mode = 'soft'", "must be one of clamp, mean"),
+        ("low_rank = 0.5\npreconditioner = 'full'", "must be one of scalar, exact, none"),
+        ("tau = 0.1", "belong to low-rank training: give a low_rank"),
+        ("low_rank_mode = 'mean'", "belong to low-rank training"),
+        ("low_rank = 0.5\noptimizer = 'adam'", "low-rank training has sgd's steps"),
+        ("low_rank = 0.5\n[nuclear]\nW1 = 0.1", "regularize full weights"),
+        ("low_rank = 0.5\njoint = 0.1", "regularize full weights"),
         ("watch = 'rank'", "watch must be one of auto, none, fooling, mi, all"),
         ("watch_examples = 0", "watch_examples must be at least 1"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(text, message):
     with pytest.raises(UsageError, match=message) as caught:
-        Config.from_toml(text, "here.toml")
+        from_toml(text, "here.toml")
     assert "\n" not in str(caught.value)

@@ -30,6 +30,7 @@ from refimpl.statements import (
     linear,
     measures,
     named,
+    sensitivity,
     theorem,
 )
 from refimpl.statements.statement import Case, require
@@ -182,6 +183,10 @@ MUTANTS = [
      "mutual-information-closed"),
     ("half the reach", bounds, "margin_reach", lambda f: scaled(f, 0.5), "certificate-sound"),
     ("twice the reach", bounds, "margin_reach", lambda f: scaled(f, 2), "certificate-tight"),
+    ("a condition number's root", sensitivity, "condition_number", lambda f: lambda S: f(S) ** 0.5,
+     "sensitivity-attained"),
+    ("activations for nothing", sensitivity, "_bound",
+     lambda f: lambda c: f(Case(layers=c.layers, slope=1.0)) * 0.5, "sensitivity-bound"),
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from .attack import bench_attack
 from .cost import bench_cost
 from .information import bench_information
 from .low_rank_attack import bench_low_rank_attack
+from .low_rank_training import bench_low_rank_training
 from .nuclear import bench_nuclear
 from .race import Row
 from .train import bench_train
@@ -18,6 +19,7 @@ __all__ = [
     "bench_cost",
     "bench_information",
     "bench_low_rank_attack",
+    "bench_low_rank_training",
     "bench_nuclear",
     "bench_train",
 ]

@@ -3,7 +3,7 @@
 One file a subject, each a list of checks and a table of statements at its end; needs hypothesis.
 """
 
-from . import bounds, convolution, linear, measures, theorem
+from . import bounds, convolution, linear, measures, sensitivity, theorem
 from .statement import CORRECTED, HOLDS, REFUTED, Claim, Refuted, Statement, named
 from .verdict import Verdict, judge
 
@@ -13,6 +13,7 @@ STATEMENTS: tuple[Statement, ...] = (
     *convolution.STATEMENTS,
     *measures.STATEMENTS,
     *bounds.STATEMENTS,
+    *sensitivity.STATEMENTS,
 )
 
 __all__ = [
