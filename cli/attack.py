@@ -118,12 +118,13 @@ def attack(
     follow = (leader.network, leader.params) if leader else None
     with blas_threads(session.config.blas_threads):
         images = session.data.test.images[:examples]
-        matches = [{"matched_eps": a.eps} if match_nuclear else {} for a in attacks]
+        led: dict[str, Any] = {"guide": str(guide)} if guide else {}
+        settings = [led | ({"matched_eps": a.eps} if match_nuclear else {}) for a in attacks]
         if match_nuclear:
             attacks = [matched(a, images, lambda both: evaluate(session, both, examples, follow)) for a in attacks]
         outcomes = evaluate(session, attacks, examples, follow)
-        for outcome, match in zip(outcomes, matches, strict=True):
-            outcome.summary.update(match | (describe(images, outcome) if name in IN_L2 else {}))
+        for outcome, more in zip(outcomes, settings, strict=True):
+            outcome.summary.update(more | (describe(images, outcome) if name in IN_L2 else {}))
     for spec, outcome in zip(attacks, outcomes, strict=True):
         save(session.run, spec, outcome, session.epoch, save_images, share)
     summaries = [outcome.summary for outcome in outcomes]
@@ -148,7 +149,7 @@ def evaluate(
 def save(run: Run, attack: Attack, outcome: Outcome, epoch: int, images: bool, truncated: float | None = None) -> None:
     """Of a net truncated to a share of its rank, beside what was found of the net as it is."""
     outcome.summary["epoch"] = epoch
-    name = str(attack)
+    name = f"{attack}-guided" if "guide" in outcome.summary else str(attack)
     if truncated is not None:
         outcome.summary["truncated"] = truncated
         name += f"-truncated{truncated!r}"

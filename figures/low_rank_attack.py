@@ -78,6 +78,7 @@ def _series(summary: dict[str, Any]) -> str:
     parts = {
         "truncated": summary["attack"] == FULL and summary["rank"],
         "warm": summary["warm"],
+        "guided": "guide" in summary,
         "matched": "matched_eps" in summary,
         "clipped": summary["clip"],
         f"{summary['steps']} steps": summary["steps"] != STEPS[summary["attack"]],

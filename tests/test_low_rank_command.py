@@ -90,7 +90,10 @@ def test_a_transferred_start_is_not_a_warm_one(refimpl, folder):
     (warm,) = attacked(refimpl, folder, "--warm", "--steps", "1", "--eps", "2")
     (led,) = attacked(refimpl, folder, "--warm", "--steps", "1", "--eps", "2", "--guide", folder / "other")
     (itself,) = attacked(refimpl, folder, "--warm", "--steps", "1", "--eps", "2", "--guide", folder / "natural")
+    assert itself.pop("guide") == str(folder / "natural")
     assert itself == warm
+    names = {path.name for path in (folder / "natural/attacks").glob("*warm*.json")}
+    assert names == {f"lora-pgd-eps2.0-steps1-warm{guided}.json" for guided in ("", "-guided")}
     assert led["nuclear_norm"] != warm["nuclear_norm"]
 
 
