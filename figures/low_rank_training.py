@@ -84,7 +84,7 @@ def _net(config: Config, summary: dict[str, Any]) -> str:
         bound = "condition number 1" if how.mode == "mean" else f"tau {how.tau:g}"
         name = f"low rank {how.share:.0%}, {bound}"
     elif config.nuclear and not config.l1:
-        name = f"nuclear norm, {max(config.nuclear.values()):g}"
+        name = f"nuclear norm, lambda to {max(config.nuclear.values()):g}"
     return name + (f", truncated to {summary['truncated']:.0%}" if "truncated" in summary else "")
 
 

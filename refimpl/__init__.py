@@ -14,6 +14,7 @@ Read the source in this order; each file fits on a screen or two.
     regularizers  l1, nuclear norm, joint product; proximal steps
     optim step  one training step; `fused_step`, `workspace`, `block`, `cnn_workspace`, `polar` are the same, fast
     train       the loop
+    low_rank low_rank_net low_rank_sgd  layers kept as U S V^T with bounded condition numbers
     adversary   an attack with its budget
     evaluate    the fooling ratio
     runs        a run is a folder

@@ -67,21 +67,21 @@ def retract(X: Float[Array, "n r"]) -> Float[Array, "n r"]:
     return xp.astype(xp.where(finite, _qf(A), xp.nan), X.dtype)
 
 
-def clamp(S: Float[Array, "r r"], tau: float) -> Float[Array, "r r"]:
-    r"""S with its singular values in $[\bar s - e, \bar s + e]$, $e = \bar s\,\tau / (\tau + 2)$, around their mean.
+def clamp(S: Float[Array, "r r"], tau: float) -> tuple[Float[Array, "r r"], Float[Array, "r"]]:
+    r"""S with its singular values in $[\bar s - e, \bar s + e]$, $e = \bar s\,\tau / (\tau + 2)$, and these.
 
-    Then $\kappa(S) \le (\bar s + e) / (\bar s - e) = 1 + \tau$. It is not the nearest matrix of that condition
-    number: the interval is centred at the mean. An infinite tau changes nothing. nan where S is not finite.
+    $\bar s$ is their mean, so $\kappa(S) \le (\bar s + e) / (\bar s - e) = 1 + \tau$. It is not the nearest matrix
+    of that condition number. An infinite tau changes nothing. nan where S is not finite.
     """
     if math.isinf(tau):
-        return S
+        return S, singular_values(S)
     xp = namespace(S)
     finite, A = _finite(S)
     P, s, Qh = xp.linalg.svd(A)
     mean = xp.mean(s)
     e = mean * (tau / (tau + 2))
     s = xp.minimum(xp.maximum(s, mean - e), mean + e)
-    return xp.astype(xp.where(finite, (P * s) @ Qh, xp.nan), S.dtype)
+    return xp.astype(xp.where(finite, (P * s) @ Qh, xp.nan), S.dtype), xp.where(finite, s, xp.nan)
 
 
 def orthogonal(S: Float[Array, "r r"]) -> Float[Array, "r r"]:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
 
 from .backend import Array, Backend, Params, namespace
 from .low_rank import Factors, as_columns, product, rank, truncated
@@ -108,7 +107,7 @@ def layer(primitive: Primitive, params: Params, i: int, x: Array) -> tuple[Array
     xp, (U, S, V), b = namespace(x), factors(params, i), params[f"b{i}"]
     (m, r), columns, A = U.shape, as_columns(V), U @ S
 
-    def through_A(dA: Float[Array, "m r"]) -> tuple[Array, Array]:
+    def through_A(dA: Array) -> tuple[Array, Array]:
         return dA @ xp.matrix_transpose(S), xp.matrix_transpose(U) @ dA
 
     if r * (m + columns.shape[0]) >= m * columns.shape[0]:

@@ -7,7 +7,8 @@ One step, for a layer $W = U S V^\top$ with Euclidean gradients $g_U, g_S, g_V$:
 3. $U \leftarrow \mathrm{qf}(U - \alpha v_U)$, V likewise, the Q of QR with a positive diagonal of R;
 4. $S \leftarrow S - \alpha v_S$, followed by the constraint on its singular values.
 
-The gradient flow on the manifold of rank r has $C = (S S^\top)^{-1}$ for U and $(S^\top S)^{-1}$ for V: `exact`. The
+Where G is the gradient by W, the flow on the manifold of rank r is $\dot U = -(I - U U^\top)\,G V S^{-1}$, and since
+$g_U = G V S^\top$ that is $C = (S S^\top)^{-1}$; for V it is $(S^\top S)^{-1}$: the preconditioner `exact`. The
 authors' program replaces it by a scalar, the default here: $(s_{min} / s_{max})^2$ of the S that the step before left,
 1 at first; in the mode `mean` one over the mean singular value at the start, which it never refreshes.
 """
@@ -78,16 +79,18 @@ def low_rank_sgd(how: LowRank, learning_rate: float = 0.001, momentum: float = 0
                     d = d @ _inverse_gram(params[S], transposed=name[0] == "V")
                 steps[name] = namespace(U).reshape(d, U.shape)
         new: Params = {}
+        scalars = {name: c for name, c in state.items() if name[0] == "c"}
         for name, p in params.items():
             p = p - learning_rate * steps[name]
             if name[0] in "UV":
                 p = namespace(p).reshape(retract(as_columns(p)), p.shape)
+            elif name[0] == "S" and mode == "mean":
+                p = orthogonal(p)
             elif name[0] == "S":
-                p = orthogonal(p) if mode == "mean" else clamp(p, tau)
+                p, s = clamp(p, tau)
+                if scalars:
+                    scalars[f"c.{name}"] = namespace(p).astype((s[-1:] / s[:1]) ** 2, p.dtype)
             new[name] = p
-        scalars = {name: c for name, c in state.items() if name[0] == "c"}
-        if mode == "clamp":
-            scalars = {name: _ratio(new[name[2:]]) for name in scalars}
         return new, ({f"v.{name}": d for name, d in steps.items()} if momentum else {}) | scalars
 
     return Optimizer(init, update)
@@ -98,12 +101,6 @@ def _first_scalar(S: Array, mode: str) -> Array:
     xp = namespace(S)
     s = singular_values(S)
     return xp.astype(xp.ones_like(s[:1]) / xp.mean(s) if mode == "mean" else xp.ones_like(s[:1]), S.dtype)
-
-
-def _ratio(S: Array) -> Array:
-    r"""$(s_{min} / s_{max})^2$, of shape (1,)."""
-    s = singular_values(S)
-    return namespace(S).astype((s[-1:] / s[:1]) ** 2, S.dtype)
 
 
 def _inverse_gram(S: Array, transposed: bool) -> Array:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def test_every_option_reaches_the_config(refimpl):
     assert (config.low_rank, config.low_rank_mode, config.preconditioner) == (0.3, "mean", "exact")
 
 
-@pytest.mark.parametrize("more", [(), ("--adversarial", "fgsm"), ("--low-rank-mode", "mean")])
+@pytest.mark.parametrize("more", [(), ("--adversarial", "fgsm", "--low-rank-mode", "mean")])
 def test_it_resumes_to_the_same_bits(refimpl, more):
     how = ("train", *SMALL, "--low-rank", "50%", "--momentum", "0.3", *more)
     refimpl(*how, "--epochs", "2", "--out", "straight")
@@ -129,6 +130,21 @@ def test_the_figure_shows_what_the_attacks_found(refimpl, run):
     ):
         expected = 100 * json.loads(Path(name).read_text())["adversarial_accuracy"]
         assert found["pgd", net, "0.1"] == pytest.approx(expected)
+
+
+def test_a_clone_redraws_the_figure_without_training_and_the_readme_has_its_numbers(refimpl):
+    refimpl("figures", "low-rank-training", "--out", "drawn", "--format", "png")
+    root = Path(__file__).parent.parent
+    drawn, recorded = (
+        list(csv.DictReader((folder / "low-rank-training.csv").read_text().splitlines()))
+        for folder in (Path("drawn"), root / "figures" / "record")
+    )
+    assert [float(row["mean"]) for row in drawn] == [float(row["mean"]) for row in recorded]
+    shown = (root / "README.md").read_text().split("## Robust low-rank training")[1]
+    for row in recorded:
+        if row["attack"] == "pgd" and float(row["eps"]) == 0:
+            name = row["net"].replace("%", " %").removesuffix(", lambda to 0.06")
+            assert re.search(rf"\| {re.escape(name)} \|.* {float(row['mean']):.2f} ± ", shown)
 
 
 def test_bench_times_the_step_beside_those_of_the_dense_net(refimpl, monkeypatch):

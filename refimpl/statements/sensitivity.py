@@ -27,7 +27,7 @@ def factored_nets(draw: Callable[..., Any], depth: st.SearchStrategy[int]) -> Ca
         widths.append(draw(sizes))
         r = draw(st.integers(1, min(widths[-2:])))
         U, V = (retract(draw(normal((n, r)))) for n in widths[:-3:-1])
-        layers.append([U, clamp(draw(normal((r, r))), tau), V])
+        layers.append([U, clamp(draw(normal((r, r))), tau)[0], V])
     x, d = draw(normal((widths[0],))), draw(normal((widths[0],)))
     slope = draw(st.sampled_from([1.0, 0.1, 0.01]))
     assume(_norm(_forward(layers, slope, x)[-1]) > 1e-6 * _norm(x))
