@@ -180,6 +180,9 @@ MUTANTS = [
     ("nats for bits", bounds, "mutual_information", lambda f: lambda *a: tuple(math.log(2) * b for b in f(*a)),
      "mutual-information-closed"),
     ("half the reach", bounds, "margin_reach", lambda f: scaled(f, 0.5), "certificate-sound"),
+    ("a tenth of the label's reach", bounds, "label_reach", lambda f: scaled(f, 0.1), "certificate-loss"),
+    ("a reach that falls", bounds, "margin_reach", lambda f: lambda p, x, e, r: f(p, x, e / (1 + 99 * e * e), r),
+     "certificate-monotone"),
     ("twice the reach", bounds, "margin_reach", lambda f: scaled(f, 2), "certificate-tight"),
 ]  # fmt: skip
 
@@ -228,6 +231,8 @@ def flipped(pull: Pullback) -> Pullback:
         ("col2im", lambda f: lambda *a: f(*a)[..., ::-1], "im2col"),
         ("nuclear", lambda f: with_gradient(f, lambda G: G / 2), "nuclear norm"),
         ("joint", lambda f: lambda Ws: (f(Ws)[0], [-G for G in f(Ws)[1]]), "joint term"),
+        ("mean_reach", lambda f: lambda *a: (f(*a)[0], {b: -g for b, g in f(*a)[1].items()}), "margins' reach"),
+        ("row_column", lambda f: with_gradient(f, np.abs), "row and column sums"),
         ("input_gradient", lambda f: lambda *a: 2 * f(*a), "fully connected net"),
         ("loss_gradient", lambda f: lambda *a: lambda x: -f(*a)(x), "fully connected net: loss by input"),
         ("fgsm", wrong_way, "fully connected net: FGSM raises the loss by eps |g|_1"),

@@ -1,13 +1,14 @@
 """One attack, one function, one citation. None of them knows a network: they see a gradient or margins, and a budget.
 
-Read `fgsm`, then `pgd`, then `gnm`; `restarts` picks the best of several tries, `checks` trusts none of them,
-`ascent` is the step that the first two share.
+Read `fgsm`, then `pgd`, then `gnm`; `joint` moves the weights, too; `restarts` picks the best of several tries,
+`checks` trusts none of them, `ascent` is the step that all but `gnm` share.
 """
 
 from .checks import distance, verify
 from .fgsm import fgsm
 from .gnm import gnm
+from .joint import joint
 from .pgd import pgd
 from .restarts import strongest
 
-__all__ = ["distance", "fgsm", "gnm", "pgd", "strongest", "verify"]
+__all__ = ["distance", "fgsm", "gnm", "joint", "pgd", "strongest", "verify"]
