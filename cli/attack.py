@@ -11,14 +11,16 @@ from refimpl.evaluate import Outcome, fooling
 from refimpl.records import write_outcome
 from refimpl.runs import Run
 
-from . import options
+from . import joint, options
 from .console import Bar, note, percent, report, table, warn
 from .session import Session, blas_threads, open_run
 
 
 @click.command()
 @click.argument("run", type=options.FOLDER)
-@click.option("--attack", "name", type=click.Choice(ATTACKS), default="pgd", show_default=True, help="Which attack.")
+@click.option(
+    "--attack", "name", type=click.Choice((*ATTACKS, "joint")), default="pgd", show_default=True, help="Which attack."
+)
 @click.option(
     "--eps",
     type=options.Numbers(float),
@@ -26,7 +28,9 @@ from .session import Session, blas_threads, open_run
     show_default=True,
     help="Budget, or several: 0.01,0.05,0.1. In units of pixels in [0, 1].",
 )
-@click.option("--steps", type=click.IntRange(min=1), show_default="20 for pgd, 5 for gnm", help="Number of steps.")
+@click.option(
+    "--steps", type=click.IntRange(min=1), show_default="20 for pgd and joint, 5 for gnm", help="Number of steps."
+)
 @click.option("--step-size", type=float, show_default="eps/10", help="Of pgd, in units of pixels.")
 @click.option(
     "--norm",
@@ -35,6 +39,7 @@ from .session import Session, blas_threads, open_run
     show_default=True,
     help="Of the budget; 2 and 1 for gnm.",
 )
+@joint.options()
 @options.clip()
 @click.option("--random-start/--no-random-start", default=False, show_default=True, help="Of pgd, within the budget.")
 @click.option(
@@ -68,20 +73,33 @@ def attack(
     backend: str | None,
     threads: int | None,
     clip: bool,
+    eps_weights: tuple[joint.Radii, ...] | None,
+    mode: str | None,
+    certify: bool | None,
     as_json: bool,
     **budget: Any,
 ) -> None:
     """Attack the net in RUN and report the fooling ratio.
 
     The fooling ratio is the share of the correctly classified test inputs whose label changes under attack, with its
-    denominator and the exact 95 % interval for that many inputs. Results go to RUN/attacks/.
+    denominator and the exact 95 % interval for that many inputs. `joint` perturbs the weights, too, in one way for all
+    these inputs, and RUN stays as it is; --eps 0 perturbs the weights alone. Results go to RUN/attacks/.
     """
     pixels = (0.0, 1.0) if clip else None
-    attacks = [Attack(name=name, eps=value, clip=pixels, **budget) for value in eps]
+    together: list[joint.JointAttack] = []
+    apart: list[Attack] = []
+    if name == "joint":
+        together = joint.attacks(eps, clip, eps_weights, mode, budget)
+    else:
+        joint.refuse(name, {"eps_weights": eps_weights, "mode": mode, "certify": certify})
+        apart = [Attack(name=name, eps=value, clip=pixels, **budget) for value in eps]
     session = open_run(run, data_dir, backend, threads)
     with blas_threads(session.config.blas_threads):
-        outcomes = evaluate(session, attacks, examples)
-    for spec, outcome in zip(attacks, outcomes, strict=True):
+        if together:
+            outcomes = joint.evaluate(session, together, examples, certify)
+        else:
+            outcomes = evaluate(session, apart, examples)
+    for spec, outcome in zip(together or apart, outcomes, strict=True):
         save(session.run, spec, outcome, session.epoch, save_images)
     summaries = [outcome.summary for outcome in outcomes]
     if as_json:
@@ -100,7 +118,7 @@ def evaluate(session: Session, attacks: Sequence[Attack], examples: int | None) 
         )  # fmt: skip
 
 
-def save(run: Run, attack: Attack, outcome: Outcome, epoch: int, images: bool) -> None:
+def save(run: Run, attack: Attack | joint.JointAttack, outcome: Outcome, epoch: int, images: bool) -> None:
     outcome.summary["epoch"] = epoch
     write_outcome(run.folder / "attacks", str(attack), outcome, images)
 
@@ -112,9 +130,13 @@ def show(summaries: Sequence[dict[str, Any]]) -> None:
         norm = "" if s["norm"] == "inf" else f" l_{s['norm']}"
         interval = f"{100 * low:.2f} to {100 * high:.2f} %"
         counts = f"{s['n_fooled']} of {s['n_correct']}"
-        rows.append((s["attack"] + norm, f"{s['eps']:g}", percent(s["fooling_ratio"]), interval, counts))
+        weights = f", weights {joint.radius(s['eps_weights'])}" if "eps_weights" in s else ""
+        rows.append((s["attack"] + norm, f"{s['eps']:g}{weights}", percent(s["fooling_ratio"]), interval, counts))
     table(("attack", "eps", "fooling ratio", "95 % interval", "fooled, of correct"), rows)
     for s in summaries:
+        if "n_certified" in s:
+            note(f"certified at eps {s['eps']:g}, weights {joint.radius(s['eps_weights'])}:"
+                 f" {s['n_certified']} of {s['n_correct']}")  # fmt: skip
         if s["zero_gradients"]:
             warn(
                 f"{s['zero_gradients']} of {s['n_correct']} inputs have a zero loss gradient: {s['attack']} cannot move"

@@ -76,6 +76,7 @@ SETTINGS = tuple(field.name for field in fields(Config))
 @click.option(
     "--adversarial-share", type=float, show_default="1.0", help="Share of each batch that is attacked: 0.5 is half."
 )
+@options.perturbed_weights()
 @click.option("--eps", type=float, show_default="0.05", help="Budget of attacks in training, in pixels in [0, 1].")
 @click.option("--clip/--no-clip", default=None, show_default="no-clip", help="Keep attacked pixels in [0, 1].")
 @click.option(
