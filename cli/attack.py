@@ -99,7 +99,8 @@ def attack(
             outcomes = joint.evaluate(session, together, examples, certify)
         else:
             outcomes = evaluate(session, apart, examples)
-    for spec, outcome in zip(together or apart, outcomes, strict=True):
+    specs: Sequence[Attack | joint.JointAttack] = together or apart
+    for spec, outcome in zip(specs, outcomes, strict=True):
         save(session.run, spec, outcome, session.epoch, save_images)
     summaries = [outcome.summary for outcome in outcomes]
     if as_json:
