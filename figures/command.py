@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 THEORY = ("theory_plane", "theory_errors", "theory_ratios")
 PAPER = tuple(str(number) for number in range(1, 11))
-NAMES = (*PAPER, "theory")
+SURFACE = "joint-surface"
+NAMES = (*PAPER, "theory", SURFACE)
 FORMATS = ("pdf", "png", "svg")
 RECORD = "record"
 
@@ -26,7 +27,8 @@ RECORD = "record"
     "--runs",
     type=click.Path(file_okay=False, path_type=Path),
     show_default="the numbers on record",
-    help="Draw the paper's figures from the runs of `refimpl reproduce --out RUNS`.",
+    help="Draw the paper's figures from the runs of `refimpl reproduce --out RUNS`, joint-surface from those under"
+    " RUNS that `refimpl attack --attack joint` attacked.",
 )
 @click.option("--reading", default="literal", show_default=True, help="Whose runs: literal or adam (fcnn only).")
 @click.option(
@@ -49,18 +51,25 @@ def figures(names: tuple[str, ...], runs: Path | None, reading: str, out: Path, 
     """Draw figures, each with the numbers it shows as a CSV file beside it; nothing is trained.
 
     NAME is the number of a figure of the paper, 1 to 10, or `theory`: Theorem 1 in the plane, the error under attack
-    against the budget, and how often projecting helps. Without a NAME, all.
+    against the budget, and how often projecting helps; or `joint-surface`: the accuracy over the radii of perturbed
+    inputs and weights. Without a NAME, all but the last.
     """
     for name in names:
         if name not in NAMES:
             raise UsageError(f"no figure is called {name!r}: choose of {', '.join(NAMES)}")
     from .drawing import styled
 
-    for name in names or NAMES:
+    for name in names or (*PAPER, "theory"):
         with styled():
-            for drawing in _theory() if name == "theory" else _paper(name, runs, reading):
+            for drawing in _drawings(name, runs, reading):
                 for path in drawing.save(out, formats):
                     click.echo(path)
+
+
+def _drawings(name: str, runs: Path | None, reading: str) -> Iterator["Drawing"]:
+    if name == "theory":
+        return _theory()
+    return _surface(runs) if name == SURFACE else _paper(name, runs, reading)
 
 
 def _theory() -> Iterator["Drawing"]:
@@ -82,3 +91,12 @@ def _paper(number: str, runs: Path | None, reading: str) -> Iterator["Drawing"]:
             raise DataError(f"there is no record of figure {number} in the reading {reading!r}: name --runs")
         columns = read_csv(recorded.read_text())
     yield Drawing(name, figure.draw(columns), columns)
+
+
+def _surface(runs: Path | None) -> Iterator["Drawing"]:
+    from .drawing import Drawing, read_csv
+    from .joint_surface import collect, draw
+
+    recorded = files(__package__) / RECORD / f"{SURFACE}.csv"
+    columns = collect(runs) if runs else read_csv(recorded.read_text())
+    yield Drawing(SURFACE, draw(columns), columns)
