@@ -59,9 +59,10 @@ def mean_reach(
         da = (1 - t[i] * t[i]) * dt
         from_d = xp.sign(W) * (xp.matrix_transpose(dd) @ d[i - 1])
         grads = {f"W{i}": from_d + xp.matrix_transpose(da) @ t[i - 1], f"b{i}": xp.sum(da, axis=0)} | grads
-        through = radii[f"W{i}"] * xp.sum(dd, axis=-1, keepdims=True)
-        dt = da @ W + through * xp.sign(t[i - 1])
-        dd = dd @ xp.abs(W) + through
+        if i > 1:  # nobody asks for the gradient by the inputs
+            through = radii[f"W{i}"] * xp.sum(dd, axis=-1, keepdims=True)
+            dt = da @ W + through * xp.sign(t[i - 1])
+            dd = dd @ xp.abs(W) + through
     return value, grads
 
 
