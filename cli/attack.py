@@ -10,11 +10,12 @@ from refimpl.adversary import IN_L2, STEPS, Attack, Guide
 from refimpl.config import EPS_L2
 from refimpl.errors import UsageError
 from refimpl.evaluate import Outcome, fooling
+from refimpl.joint import JointAttack
 from refimpl.records import write_outcome
 from refimpl.runs import Run
 from refimpl.spectra import describe, matched
 
-from . import options
+from . import joint, options
 from .console import Bar, note, percent, report, table, warn
 from .session import Session, blas_threads, open_run
 
@@ -22,7 +23,7 @@ from .session import Session, blas_threads, open_run
 @click.command()
 @click.argument("run", type=options.FOLDER)
 @click.option(
-    "--attack", "name", type=click.Choice(list(STEPS)), default="pgd", show_default=True, help="Which attack."
+    "--attack", "name", type=click.Choice([*STEPS, "joint"]), default="pgd", show_default=True, help="Which attack."
 )
 @click.option(
     "--eps",
@@ -31,7 +32,10 @@ from .session import Session, blas_threads, open_run
     help="Budget, or several: 0.01,0.05,0.1. In units of pixels in [0, 1].",
 )
 @click.option(
-    "--steps", type=click.IntRange(min=1), show_default="20 for pgd, 5 for gnm, else 10", help="Number of steps."
+    "--steps",
+    type=click.IntRange(min=1),
+    show_default="20 for pgd and joint, 5 for gnm, else 10",
+    help="Number of steps.",
 )
 @click.option(
     "--step-size", type=float, show_default="eps/10; pgd-l2 1.8 eps/steps", help="Of pgd, pgd-l2, in units of pixels."
@@ -53,6 +57,7 @@ from .session import Session, blas_threads, open_run
 @click.option("--warm", is_flag=True, help="Start lora-pgd at one step of PGD, truncated, not at random factors.")
 @click.option("--guide", type=options.FOLDER, help="Of a warm start: the run whose gradient it follows. [default: RUN]")
 @click.option("--match-nuclear", is_flag=True, help="Scale eps of lora-pgd until its nuclear norm is that of pgd-l2.")
+@joint.options()
 @options.clip()
 @click.option("--random-start/--no-random-start", default=False, show_default=True, help="Of pgd, within the budget.")
 @click.option(
@@ -87,6 +92,7 @@ def attack(
     name: str,
     eps: tuple[float, ...] | None,
     ranks: tuple[int, ...] | None,
+    warm: bool,
     guide: Path | None,
     match_nuclear: bool,
     examples: int | None,
@@ -96,36 +102,44 @@ def attack(
     backend: str | None,
     threads: int | None,
     clip: bool,
+    eps_weights: tuple[joint.Radii, ...] | None,
+    mode: str | None,
+    certify: bool | None,
     as_json: bool,
     **budget: Any,
 ) -> None:
     """Attack the net in RUN and report the fooling ratio.
 
     The fooling ratio is the share of the correctly classified test inputs whose label changes under attack, with its
-    denominator and the exact 95 % interval for that many inputs. Results go to RUN/attacks/.
+    denominator and the exact 95 % interval for that many inputs. `joint` perturbs the weights, too, in one way for all
+    these inputs, and RUN stays as it is; --eps 0 perturbs the weights alone. Results go to RUN/attacks/.
     """
     pixels = (0.0, 1.0) if clip else None
     budgets = eps or ((EPS_L2,) if name in IN_L2 else (Attack.eps,))
-    attacks = [
-        Attack(name=name, eps=value, rank=rank, clip=pixels, **budget) for value in budgets for rank in ranks or (None,)
-    ]
-    if guide and not budget["warm"]:
-        raise UsageError("a guide leads a warm start: give --warm beside --guide")
-    if match_nuclear and name != "lora-pgd":
-        raise UsageError(f"--match-nuclear belongs to lora-pgd, not to {name}")
-    session = open_run(run, data_dir, backend, threads, share)
-    leader = open_run(guide, data_dir, backend, threads) if guide else None
-    follow = (leader.network, leader.params) if leader else None
-    with blas_threads(session.config.blas_threads):
-        images = session.data.test.images[:examples]
-        led: dict[str, Any] = {"guide": str(guide)} if guide else {}
-        settings = [led | ({"matched_eps": a.eps} if match_nuclear else {}) for a in attacks]
-        if match_nuclear:
-            attacks = [matched(a, images, lambda both: evaluate(session, both, examples, follow)) for a in attacks]
-        outcomes = evaluate(session, attacks, examples, follow)
-        for outcome, more in zip(outcomes, settings, strict=True):
-            outcome.summary.update(more | (describe(images, outcome) if name in IN_L2 else {}))
-    for spec, outcome in zip(attacks, outcomes, strict=True):
+    specs: list[Any]
+    if name == "joint":
+        others = {"rank": ranks, "warm": warm, "guide": guide, "match_nuclear": match_nuclear}
+        joint.refuse(name, "attacks in the l_2 ball", others)
+        specs = together = joint.attacks(budgets, clip, eps_weights, mode, budget)
+        session = open_run(run, data_dir, backend, threads, share)
+        with blas_threads(session.config.blas_threads):
+            outcomes = joint.evaluate(session, together, examples, certify)
+    else:
+        joint.refuse(name, "joint", {"eps_weights": eps_weights, "mode": mode, "certify": certify})
+        if guide and not warm:
+            raise UsageError("a guide leads a warm start: give --warm beside --guide")
+        if match_nuclear and name != "lora-pgd":
+            raise UsageError(f"--match-nuclear belongs to lora-pgd, not to {name}")
+        apart = [
+            Attack(name=name, eps=value, rank=rank, warm=warm, clip=pixels, **budget)
+            for value in budgets
+            for rank in ranks or (None,)
+        ]
+        session = open_run(run, data_dir, backend, threads, share)
+        leader = open_run(guide, data_dir, backend, threads) if guide else None
+        with blas_threads(session.config.blas_threads):
+            specs, outcomes = _apart(session, apart, examples, leader, match_nuclear)
+    for spec, outcome in zip(specs, outcomes, strict=True):
         save(session.run, spec, outcome, session.epoch, save_images, share)
     summaries = [outcome.summary for outcome in outcomes]
     if as_json:
@@ -133,6 +147,23 @@ def attack(
     else:
         show(summaries)
         note(f"per-example results are in {run / 'attacks'}")
+
+
+def _apart(
+    session: Session, attacks: list[Attack], examples: int | None, leader: Session | None, match_nuclear: bool
+) -> tuple[list[Attack], list[Outcome]]:
+    """What each input by itself is put to, with the budgets that were used in the end."""
+    images = session.data.test.images[:examples]
+    follow = (leader.network, leader.params) if leader else None
+    led: dict[str, Any] = {"guide": str(leader.run.folder)} if leader else {}
+    settings = [led | ({"matched_eps": a.eps} if match_nuclear else {}) for a in attacks]
+    if match_nuclear:
+        attacks = [matched(a, images, lambda both: evaluate(session, both, examples, follow)) for a in attacks]
+    outcomes = evaluate(session, attacks, examples, follow)
+    for outcome, more in zip(outcomes, settings, strict=True):
+        described = describe(images, outcome) if outcome.summary["attack"] in IN_L2 else {}
+        outcome.summary.update(more | described)
+    return attacks, outcomes
 
 
 def evaluate(
@@ -146,7 +177,9 @@ def evaluate(
         )  # fmt: skip
 
 
-def save(run: Run, attack: Attack, outcome: Outcome, epoch: int, images: bool, truncated: float | None = None) -> None:
+def save(
+    run: Run, attack: Attack | JointAttack, outcome: Outcome, epoch: int, images: bool, truncated: float | None = None
+) -> None:
     """Of a net truncated to a share of its rank, beside what was found of the net as it is."""
     outcome.summary["epoch"] = epoch
     name = f"{attack}-guided" if "guide" in outcome.summary else str(attack)
@@ -161,12 +194,16 @@ def show(summaries: Sequence[dict[str, Any]]) -> None:
     for s in summaries:
         low, high = s["fooling_ratio_interval_95"]
         norm = "" if s["norm"] == "inf" or s["attack"] in IN_L2 else f" l_{s['norm']}"
-        norm += f", rank {s['rank']}" if s["rank"] else ""
+        norm += f", rank {s['rank']}" if s.get("rank") else ""
         interval = f"{100 * low:.2f} to {100 * high:.2f} %"
         counts = f"{s['n_fooled']} of {s['n_correct']}"
-        rows.append((s["attack"] + norm, f"{s['eps']:g}", percent(s["fooling_ratio"]), interval, counts))
+        weights = f", weights {joint.radius(s['eps_weights'])}" if "eps_weights" in s else ""
+        rows.append((s["attack"] + norm, f"{s['eps']:g}{weights}", percent(s["fooling_ratio"]), interval, counts))
     table(("attack", "eps", "fooling ratio", "95 % interval", "fooled, of correct"), rows)
     for s in summaries:
+        if "n_certified" in s:
+            note(f"certified at eps {s['eps']:g}, weights {joint.radius(s['eps_weights'])}:"
+                 f" {s['n_certified']} of {s['n_correct']}")  # fmt: skip
         if s["zero_gradients"]:
             warn(
                 f"{s['zero_gradients']} of {s['n_correct']} inputs have a zero loss gradient: {s['attack']} cannot move"

@@ -107,6 +107,35 @@ def as_json() -> Decorator:
     )
 
 
+def perturbed_weights() -> Decorator:
+    """Training against perturbed weights, and on the bound of the margins: ours, for arXiv 2102.11935."""
+    given = (
+        click.option(
+            "--weights-adversarial",
+            type=float,
+            show_default="0.0",
+            help="Take each gradient at weights perturbed by this much, against the batch; with --adversarial, both.",
+        ),
+        click.option(
+            "--margin-reach",
+            type=float,
+            show_default="0.0",
+            help="lambda of the largest distance that --eps and --eps-weights can move a margin by, a bound; fcnn.",
+        ),
+        click.option("--eps-weights", type=float, show_default="0.0", help="Of --margin-reach: radius of the weights."),
+        click.option(
+            "--row-column", type=float, show_default="0.0", help="Factor of the largest row and column sum of layers."
+        ),
+    )
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(given):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 def clip() -> Decorator:
     text = "Keep adversarial pixels in [0, 1]. The paper does not say; unclipped fits its figures."
     return click.option("--clip/--no-clip", default=False, show_default=True, help=text)

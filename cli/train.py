@@ -75,6 +75,7 @@ from .which_run import created, resumed
     "--eps", type=float, show_default="0.05; in l_2 0.5", help="Budget of --adversarial, in pixels of [0, 1]."
 )
 @click.option("--rank", "adversarial_rank", type=options.Rank(), show_default="3", help="Of lora-pgd: 3, or 10%.")
+@options.perturbed_weights()
 @click.option("--clip/--no-clip", default=None, show_default="no-clip", help="Keep attacked pixels in [0, 1].")
 @click.option(
     "--method",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 THEORY = ("theory_plane", "theory_errors", "theory_ratios")
 PAPER = tuple(str(number) for number in range(1, 11))
-NEIGHBOURS = ("low-rank-attack", "low-rank-training")
+NEIGHBOURS = ("low-rank-attack", "low-rank-training", "joint-surface")
 NAMES = (*PAPER, *NEIGHBOURS, "theory")
 FORMATS = ("pdf", "png", "svg")
 RECORD = "record"
@@ -50,8 +50,9 @@ def figures(names: tuple[str, ...], runs: Path | None, reading: str, out: Path, 
     """Draw figures, each with the numbers it shows as a CSV file beside it; nothing is trained.
 
     NAME is the number of a figure of the paper, 1 to 10; `low-rank-attack`, low-rank PGD beside PGD in the l_2 ball;
-    `low-rank-training`, low-rank nets under attack beside full ones; or `theory`: Theorem 1 in the plane, the error
-    under attack against the budget, and how often projecting helps. Without a NAME, all; beside --runs, the paper's.
+    `low-rank-training`, low-rank nets under attack beside full ones; `joint-surface`, the accuracy over the radii of
+    perturbed inputs and weights; or `theory`: Theorem 1 in the plane, the error under attack against the budget, and
+    how often projecting helps. Without a NAME, all; beside --runs, the paper's and `theory`.
     """
     for name in names:
         if name not in NAMES:

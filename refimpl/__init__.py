@@ -15,11 +15,11 @@ Read the source in this order; each file fits on a screen or two.
     optim step  one training step; `fused_step`, `workspace`, `block`, `cnn_workspace`, `polar` are the same, fast
     train       the loop
     low_rank low_rank_net low_rank_sgd  layers kept as U S V^T with bounded condition numbers
-    adversary   an attack with its budget
-    evaluate    the fooling ratio
+    adversary   an attack with its budget; `joint`, one on inputs and weights
+    evaluate    the fooling ratio; `joint_evaluate`, that under perturbed weights
     runs        a run is a folder
     theory      Section 3: linear classifiers, their adversarial error, projections
-    operators certificates  a convolution as one matrix; how far a margin can move
+    operators certificates reach  a convolution as one matrix; how far a margin can move; a loss made of it
     statements  the paper's statements as objects that can be refuted
     experiments the paper's runs as data, and the verdict on what came out
 
@@ -34,6 +34,8 @@ from .data import load
 from .errors import BackendError, DataError, NumericalError, RefimplError, UsageError
 from .evaluate import fooling
 from .information import label_information, mutual_information
+from .joint import JointAttack
+from .joint_evaluate import joint_fooling
 from .loss import cross_entropy, margins
 from .metrics import accuracy, effective_rank, effective_sparsity, interval
 from .objectives import least_margin, loss_gradient, margin_gradients
@@ -46,6 +48,7 @@ __all__ = [
     "Attack",
     "BackendError",
     "DataError",
+    "JointAttack",
     "NumericalError",
     "Pullback",
     "RefimplError",
@@ -63,6 +66,7 @@ __all__ = [
     "gradients",
     "input_gradient",
     "interval",
+    "joint_fooling",
     "label_information",
     "least_margin",
     "load",

@@ -12,11 +12,13 @@ from .cnn import ACTIVATIONS, PADDINGS
 from .errors import UsageError
 from .fast import Network
 from .fcnn import WIDTHS
+from .joint import WeightAdversary
 from .low_rank_sgd import LowRank, low_rank_sgd
 from .methods import METHODS, NATURAL
 from .networks import ARCHITECTURES, CNN
 from .optim import Optimizer, adam, sgd
 from .penalty import Penalty
+from .reach import ReachTerm
 
 STEPS = {"fcnn": 112_560, "cnn": 58_156}
 """Steps of a run whose epochs are not given: 240 epochs of MNIST, where plain SGD first meets Table 1's .9508,
@@ -65,6 +67,10 @@ class Config:
     adversarial: str = "none"
     adversarial_share: float = 1.0
     adversarial_rank: int = RANK
+    weights_adversarial: float = 0.0
+    margin_reach: float = 0.0
+    row_column: float = 0.0
+    eps_weights: float = 0.0
     eps: float = 0.05
     clip: bool = False
     low_rank: float | None = None
@@ -114,10 +120,16 @@ class Config:
             raise UsageError(
                 f"an adversarial share of the batch needs an attack: --adversarial {' or '.join(ADVERSARIES[1:])}"
             )
+        if (self.margin_reach or self.row_column) and self.arch == "cnn":
+            raise UsageError("the bound of the margins is for dense layers: a CNN's filters are none, take fcnn")
+        if self.eps_weights and not self.margin_reach:
+            raise UsageError("eps_weights is the radius of the weights in the margins' reach: it needs margin_reach")
         self.make_optimizer()
         self.make_penalty()
         check_budget(self.eps)
         self.make_adversary()
+        self.make_weight_adversary()
+        self.make_reach()
 
     @classmethod
     def of(cls, **settings: Any) -> "Config":
@@ -190,6 +202,14 @@ class Config:
             return None
         return Adversary(self.make_attack(self.adversarial), self.adversarial_share)
 
+    def make_weight_adversary(self) -> WeightAdversary | None:
+        return WeightAdversary(self.weights_adversarial) if self.weights_adversarial else None
+
+    def make_reach(self) -> ReachTerm | None:
+        if not (self.margin_reach or self.row_column):
+            return None
+        return ReachTerm(self.margin_reach, self.eps, self.eps_weights, self.row_column)
+
     @property
     def watched(self) -> tuple[str, ...]:
         """What is measured in training beside the weights: the fooling ratio where an adversary is at work."""
@@ -205,9 +225,12 @@ class Config:
         parts = {
             "low-rank": self.low_rank is not None,
             self.adversarial: self.adversarial != "none",
+            "weights": self.weights_adversarial,
             "l1": self.l1,
             "nuclear": self.nuclear,
             "joint": self.joint,
+            "margin-reach": self.margin_reach,
+            "row-column": self.row_column,
         }
         return "-".join(name for name, used in parts.items() if used)
 

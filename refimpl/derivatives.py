@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from .low_rank_net import factorised, is_low_rank
 from .networks import CNN
 from .objectives import loss_gradient, margin_gradients
 from .ops import affine, tanh
+from .reach import mean_reach, row_column
 from .regularizers import joint, l1, nuclear
 from .tape import Pullback, gradients, input_gradient
 from .workspace import one_hot
@@ -143,6 +144,7 @@ def derivatives(backend: Backend, rng: np.random.Generator) -> Iterator[Derivati
     }
     shapes = {"W1": (4, 1, 3, 3), "b1": (4,), "W2": (5, 4, 3, 3), "b2": (5,), "W3": (6, 5), "b3": (6,), "W4": (3, 6)}
     convolutional = {name: 0.3 * draw(*shape) for name, shape in (shapes | {"b4": (3,)}).items()}
+    yield from _of_the_bound(dense, draw(4, 6), classes(3, 4))
     for name, network, params, inputs in (
         ("fully connected net", fcnn, dense, draw(4, 6)),
         ("convolutional net, relu", CNN("valid"), convolutional, draw(4, 100)),
@@ -192,6 +194,21 @@ def _of_a_net(name: str, network: Network, params: Params, x: Array, y: Array) -
     yield _rises(f"{name}: FGSM raises the loss by eps |g|_1", loss, slope, x, fgsm(slope, x, eps=0.05))
     one_step = pgd(slope, x, eps=0.05, step_size=0.05, steps=1)
     yield _rises(f"{name}: a step of PGD does, too", loss, slope, x, one_step)
+
+
+def _of_the_bound(params: Params, x: Array, y: Array) -> Iterator[Derivative]:
+    """By the parameters; one layer has no radius. Not by autograd, which has no devices and wants x boxed, too."""
+    location, radii = "ours, arXiv 2102.11935", {"W1": 0.01, "W3": 0.02}
+
+    def value(*values: Array) -> Array:
+        return mean_reach(dict(zip(params, values, strict=True)), x, y, 0.1, radii)[0]
+
+    def pull(dy: Array) -> Arguments:
+        return tuple(dy * gradient for gradient in mean_reach(params, x, y, 0.1, radii)[1].values())
+
+    yield Derivative("margins' reach", location, tuple(params.values()), value, pull, by_autograd=False)
+    W = params["W1"]
+    yield replace(_norm("row and column sums", location, row_column, W), by_autograd=False)
 
 
 def _training_step(name: str, network: Network, params: Params, x: Array, y: Array) -> Derivative:

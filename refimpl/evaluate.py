@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,10 @@ from .ops import scale
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an attack did to each of the n correctly classified inputs, on the host, and the summary."""
+    """What an attack did to each of the n correctly classified inputs, on the host, and the summary.
+
+    `weights` are those an attack on weights left, the same for all inputs.
+    """
 
     summary: dict[str, Any]
     index: Integer[np.ndarray, "n"]
@@ -28,6 +31,7 @@ class Outcome:
     distance: Float[np.ndarray, "n"]
     zero_gradient: np.ndarray
     x_adv: Float[np.ndarray, "n pixels"]
+    weights: Params = field(default_factory=dict)
 
     @property
     def fooled(self) -> np.ndarray:
@@ -35,7 +39,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _Batch:
+class Batch:
     index: np.ndarray
     x: Array
     y: Array
@@ -67,7 +71,7 @@ def fooling(
     """
     found: list[list[tuple[np.ndarray, ...]]] = [[] for _ in attacks]
     starts = [attack.starts() for attack in attacks]
-    for batch in _correct(network, params, images, labels, backend, dtype, chunk):
+    for batch in correctly_classified(network, params, images, labels, backend, dtype, chunk):
         x = to_host(batch.x)
         for attack, start, rows in zip(attacks, starts, found, strict=True):
             x_adv = attack.perturb(network, params, batch.x, batch.y, start, guide)
@@ -78,10 +82,10 @@ def fooling(
             rows.append((batch.index, to_host(batch.y), label, moved, batch.zero_gradient, x_adv))
         progress(int(batch.index[-1]) + 1)
     progress(len(labels))
-    return [_outcome(attack, rows, images) for attack, rows in zip(attacks, found, strict=True)]
+    return [outcome_of(attack.name, asdict(attack), rows, images) for attack, rows in zip(attacks, found, strict=True)]
 
 
-def _correct(
+def correctly_classified(
     network: Network,
     params: Params,
     images: np.ndarray,
@@ -89,7 +93,7 @@ def _correct(
     backend: Backend,
     dtype: str,
     chunk: int,
-) -> Iterator[_Batch]:
+) -> Iterator[Batch]:
     """The correctly classified inputs, in batches, each with the inputs whose gradient is zero."""
     for start in range(0, len(labels), chunk):
         x = scale(backend.asarray(images[start : start + chunk]), backend.dtype(dtype))
@@ -103,10 +107,11 @@ def _correct(
         steepest = to_host(backend.xp.max(backend.xp.abs(loss_gradient(network, params, y)(x)), axis=-1))
         if not np.isfinite(steepest).all():
             raise NumericalError(f"the loss gradient is not finite at {(~np.isfinite(steepest)).sum()} test inputs")
-        yield _Batch(index + start, x, y, steepest == 0)
+        yield Batch(index + start, x, y, steepest == 0)
 
 
-def _outcome(attack: Attack, rows: list[tuple[np.ndarray, ...]], images: np.ndarray) -> Outcome:
+def outcome_of(name: str, settings: dict[str, Any], rows: list[tuple[np.ndarray, ...]], images: np.ndarray) -> Outcome:
+    """The rows of all batches, and the counts: index, label, adversarial label, distance, zero gradient, image."""
     pixels = int(np.prod(images.shape[1:]))
     empty = (*(np.zeros(0, int) for _ in range(5)), np.zeros((0, pixels)))
     index, label, adversarial_label, moved, zero_gradient, x_adv = (
@@ -115,8 +120,8 @@ def _outcome(attack: Attack, rows: list[tuple[np.ndarray, ...]], images: np.ndar
     n, n_correct, n_fooled = len(images), len(index), int((adversarial_label != label).sum())
     low, high = interval(n_fooled, n_correct)
     summary = {
-        "attack": attack.name,
-        **{key: value for key, value in asdict(attack).items() if key != "name"},
+        "attack": name,
+        **{key: value for key, value in settings.items() if key != "name"},
         "n": n,
         "n_correct": n_correct,
         "n_fooled": n_fooled,

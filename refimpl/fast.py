@@ -97,6 +97,15 @@ def logits(network: Network, params: Params, x: Float[np.ndarray, "batch n"]) ->
     return z
 
 
+def weight_gradients(
+    network: Network, params: Params, x: Float[np.ndarray, "batch n"], y: Int[np.ndarray, "batch"]
+) -> Params:
+    """`objectives.weight_gradients`."""
+    grads = {name: np.empty_like(p) for name, p in params.items()}
+    workspace(network, params, x).descend(x, one_hot(y, params), grads)
+    return grads
+
+
 class _Passes:
     """A workspace made when the first input shows its size, and only for inputs of that size."""
 

@@ -64,6 +64,8 @@ def _fit(
         arrays.train_labels,
         config.make_penalty(),
         config.make_adversary(),
+        config.make_weight_adversary(),
+        config.make_reach(),
     )
     records = train(
         network, step, arrays, epochs=epochs, batch_size=config.batch_size, seed=config.seed, start=last.epoch

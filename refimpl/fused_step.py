@@ -11,8 +11,10 @@ from .adversary import Adversary
 from .backend import Params
 from .fast import Network, workspace
 from .fused_penalty import FusedPenalty
+from .joint import WeightAdversary
 from .optim import Optimizer, State
 from .penalty import NO_PENALTY, Penalty
+from .reach import ReachTerm
 from .workspace import one_hot
 
 
@@ -29,9 +31,12 @@ class FusedStep:
         labels: Int[np.ndarray, "examples"],
         penalty: Penalty = NO_PENALTY,
         adversary: Adversary | None = None,
+        weight_adversary: WeightAdversary | None = None,
+        reach: ReachTerm | None = None,
     ) -> None:
         self.optimizer, self.shapes = optimizer, {name: p.shape for name, p in params.items()}
         self.network, self.penalty, self.adversary, self.labels = network, penalty, adversary, labels
+        self.weight_adversary, self.reach = weight_adversary, reach
         self.theta = flatten(params)
         self.views = unflatten(self.theta, self.shapes)
         self.fused_penalty = FusedPenalty(penalty, self.views)
@@ -53,14 +58,29 @@ class FusedStep:
         batch = self.batches[size]
         batch.gather(self.images, self.targets, index)
         x = batch.x
+        shares = self.reach.gradients(self.views, x, self.labels[index]) if self.reach else []
         if self.adversary:
             x = self.adversary.perturb(self.network, self.views, x, self.labels[index], t)
         loss = batch.workspace.descend(x, batch.t, self.grads)
+        if self.weight_adversary:
+            loss = self._descend_nearby(self.weight_adversary.radius, batch, x)
         self.fused_penalty.add_to(self.grads)
+        for name, share in shares:
+            self.grads[name] += share
         updated, self.moments = self.optimizer.update({"": self.theta}, {"": self.grad}, self.moments, t)
         self.theta[:] = updated[""]
         for name, W in self.penalty.shrunk(self.views).items():
             self.views[name][...] = W
+        return loss
+
+    def _descend_nearby(self, radius: float, batch: "_Batch", x: Float[np.ndarray, "batch n"]) -> np.floating:
+        """`WeightAdversary.perturb` in place, by the gradients that are there; the bits of the weights come back."""
+        before = self.theta.copy()
+        for name, W in self.views.items():
+            if name.startswith("W"):
+                W += radius * np.sign(self.grads[name])
+        loss = batch.workspace.descend(x, batch.t, self.grads)
+        self.theta[:] = before
         return loss
 
     @property

@@ -10,7 +10,15 @@ from typing import Any
 
 Settings = dict[str, Any]
 
-NATURAL: Settings = {"l1": {}, "nuclear": {}, "joint": 0.0, "adversarial": "none"}
+NATURAL: Settings = {
+    "l1": {},
+    "nuclear": {},
+    "joint": 0.0,
+    "adversarial": "none",
+    "weights_adversarial": 0.0,
+    "margin_reach": 0.0,
+    "row_column": 0.0,
+}
 """What every method sets."""
 
 METHODS: dict[str, dict[str, Settings]] = {

@@ -1,4 +1,4 @@
-r"""What an attack climbs: gradients by the input, of a network that the attack itself never sees."""
+r"""What an attack climbs: gradients by the input, or by the weights, of a network that the attack itself never sees."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from .backend import Array, Params, namespace
 from .fast import Network, has_workspace
 from .loss import cross_entropy, margin_directions, margins
 from .low_rank_net import dense
-from .tape import input_gradient
+from .tape import gradients, input_gradient
 
 
 def logits(network: Network, params: Params, x: Float[Array, "batch n"]) -> Float[Array, "batch classes"]:
@@ -36,6 +36,24 @@ def taped_loss_gradient(network: Network, params: Params, y: Int[Array, "batch"]
         return input_gradient(tape, pull.x(float(x.shape[0])))
 
     return gradient
+
+
+def weight_gradients(network: Network, params: Params, x: Float[Array, "batch n"], y: Int[Array, "batch"]) -> Params:
+    """The gradients of the mean cross-entropy by all parameters, by name.
+
+    `taped_weight_gradients` is the definition, as for `loss_gradient`.
+    """
+    if has_workspace(network, x):
+        return fast.weight_gradients(network, params, x, y)
+    return taped_weight_gradients(network, params, x, y)
+
+
+def taped_weight_gradients(
+    network: Network, params: Params, x: Float[Array, "batch n"], y: Int[Array, "batch"]
+) -> Params:
+    """`weight_gradients` by the tape, on every backend."""
+    logits, tape = network.forward(params, x)
+    return gradients(tape, cross_entropy(logits, y)[1].x(1.0))
 
 
 def margin_gradients(

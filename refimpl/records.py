@@ -27,7 +27,7 @@ def write_outcome(folder: Path, name: str, outcome: Outcome, images: bool) -> No
 
     Tensors: `index` into the test set, `label`, `adversarial_label`, `distance` in the attack's norm,
     `zero_gradient`, and `x_adv`, pixels in [0, 1] of the dtype that was attacked: nothing is rounded to grey
-    levels.
+    levels; with it, under their names, the weights that an attack on weights left.
     """
     folder.mkdir(exist_ok=True)
     tensors = {
@@ -38,7 +38,7 @@ def write_outcome(folder: Path, name: str, outcome: Outcome, images: bool) -> No
         "zero_gradient": outcome.zero_gradient,
     }
     if images:
-        tensors["x_adv"] = outcome.x_adv
+        tensors |= {"x_adv": outcome.x_adv, **outcome.weights}
     content = {key: np.ascontiguousarray(tensor) for key, tensor in tensors.items()}
     write_bytes(folder / f"{name}.safetensors", save(content))
     write_text(folder / f"{name}.json", to_json(outcome.summary) + "\n")

@@ -12,6 +12,7 @@ from .backend import Array, Backend, Params, like, namespace, to_host
 from .data import Dataset
 from .errors import NumericalError
 from .fused_step import FusedStep
+from .joint import WeightAdversary
 from .layers import measure_weights
 from .loss import cross_entropy
 from .low_rank_net import is_low_rank
@@ -20,6 +21,7 @@ from .objectives import Network, has_workspace, logits
 from .ops import scale
 from .optim import Optimizer, State
 from .penalty import NO_PENALTY, Penalty
+from .reach import ReachTerm
 from .seeds import stream
 from .step import Step
 
@@ -40,7 +42,8 @@ class Record(NamedTuple):
     """One epoch: cross-entropies in nats, mean over the epoch's steps and over the test set after it; the rest
     after it.
 
-    `penalties` are the regularizers' terms of the loss, `layers` the effective rank and sparsity of each weight matrix.
+    `penalties` are the regularizers' terms of the loss, the margins' reach that of the test set, `layers` the effective
+    rank and sparsity of each weight matrix.
     """
 
     epoch: int
@@ -76,11 +79,12 @@ def make_step(
     labels: Array,
     penalty: Penalty = NO_PENALTY,
     adversary: Adversary | None = None,
+    weight_adversary: WeightAdversary | None = None,
+    reach: ReachTerm | None = None,
 ) -> Step | FusedStep:
     """The fast step where there is one, else the readable one."""
-    if has_workspace(network, images) and not is_low_rank(params):
-        return FusedStep(network, params, state, optimizer, images, labels, penalty, adversary)
-    return Step(network, params, state, optimizer, images, labels, penalty, adversary)
+    kind = FusedStep if has_workspace(network, images) and not is_low_rank(params) else Step
+    return kind(network, params, state, optimizer, images, labels, penalty, adversary, weight_adversary, reach)
 
 
 def train(
@@ -109,6 +113,8 @@ def train(
         params = step.params
         scores = score(network, params, data.test_images, data.test_labels)
         terms, measures = step.penalty.terms(params), measure_weights(params)
+        if step.reach:
+            terms |= reach_on(step.reach, params, data.test_images, data.test_labels)
         numbers = iter(_fetch([*losses, *scores, *terms.values(), *(x for pair in measures.values() for x in pair)]))
         batch_losses, test_loss, correct = [next(numbers) for _ in losses], next(numbers), next(numbers)
         _check(batch_losses, test_loss, epoch, seed)
@@ -143,6 +149,22 @@ def score(
         losses.append(cross_entropy(z, y)[0] * (y.shape[0] / n))
         correct.append(n_correct(z, y))
     return xp.sum(xp.stack(losses)), xp.asarray(xp.sum(xp.stack(correct)), dtype=dtype)
+
+
+def reach_on(
+    reach: ReachTerm,
+    params: Params,
+    images: UInt8[Array, "test height width"],
+    labels: Int[Array, "test"],
+    chunk: int = 1000,
+) -> dict[str, Float[Array, ""]]:
+    """The terms of `reach` on all examples, left on the device."""
+    total: dict[str, Array] = {}
+    for part in _slices(labels.shape[0], chunk):
+        x, y = scale(images[part, ...], params["W1"].dtype), labels[part]
+        for name, value in reach.terms(params, x, y).items():
+            total[name] = total.get(name, 0.0) + value * (y.shape[0] / labels.shape[0])
+    return total
 
 
 def _slices(n: int, size: int) -> list[slice]:

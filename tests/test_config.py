@@ -30,6 +30,8 @@ settings = st.fixed_dictionaries(
         "watch": st.sampled_from(["auto", "none", "fooling", "mi", "all"]),
         "watch_examples": st.integers(1, 10**4),
         "adversarial": st.sampled_from(["none", "fgsm", "pgd"]),
+        "weights_adversarial": st.floats(0, 1),
+        "row_column": st.floats(0, 1),
         "eps": st.floats(0, 1),
         "clip": st.booleans(),
         "start": st.sampled_from(["", "runs/natural"]),

@@ -1,10 +1,12 @@
 """What every attack refuses before it starts, and what its result must satisfy before anybody counts it."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
 
+from ..backend import Params, to_host
 from ..errors import NumericalError, UsageError
 from ..projections import Box
 
@@ -19,6 +21,20 @@ def check_steps(steps: int, step_size: float = 0.0) -> None:
         raise UsageError(f"an attack needs at least one step, got {steps}")
     if not (math.isfinite(step_size) and step_size >= 0):
         raise UsageError(f"the step size must be finite and at least 0, got {step_size}")
+
+
+def check_radii(eps_weights: float | Mapping[str, float], params: Params) -> dict[str, float]:
+    """The radius of each weight matrix: one number for all, or by name, those without a name unperturbed."""
+    layers = [name for name in params if name.startswith("W")]
+    radii = dict(eps_weights) if isinstance(eps_weights, Mapping) else dict.fromkeys(layers, eps_weights)
+    if not layers:
+        raise UsageError(f"this net has no weight matrices W1, W2, ... to perturb, but {', '.join(params)}")
+    for name, radius in radii.items():
+        if name not in layers:
+            raise UsageError(f"no layer is called {name}: those with weights to perturb are {', '.join(layers)}")
+        if not (math.isfinite(radius) and radius >= 0):
+            raise UsageError(f"eps of the weights {name} must be finite and at least 0, got {radius}")
+    return radii
 
 
 def distance(x: Float[np.ndarray, "batch n"], x_adv: Float[np.ndarray, "batch n"], norm: str) -> np.ndarray:
@@ -52,3 +68,23 @@ def verify(
         )
     if clip is not None and ((x_adv < clip[0]) | (x_adv > clip[1])).any():
         raise NumericalError(f"adversarial pixels left the box {clip}: {x_adv.min():.9g} to {x_adv.max():.9g}")
+
+
+def verify_weights(params: Params, moved: Params, eps_weights: Mapping[str, float]) -> dict[str, float]:
+    """How far the entries of each layer were moved at most; what has no radius must have kept its bits.
+
+    Raises `NumericalError` unless every entry is finite and within its layer's radius, up to rounding as in `verify`.
+    """
+    found = {}
+    for name, p in params.items():
+        before, after = to_host(p), to_host(moved[name])
+        if not np.isfinite(after).all():
+            raise NumericalError(f"{(~np.isfinite(after)).sum()} perturbed weights of {name} are not finite")
+        radius = eps_weights.get(name, 0.0)
+        change = float(np.abs(after.astype(np.float64) - before.astype(np.float64)).max(initial=0.0))
+        unit = np.finfo(after.dtype).eps * max(1.0, float(np.abs(after).max(initial=0.0)))
+        if change > (radius * (1 + 1e-6) + unit if radius else 0.0):
+            raise NumericalError(f"the weights {name} left their box: moved by {change:.9g}, the radius is {radius}")
+        if name in eps_weights:
+            found[name] = change
+    return found

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 
-from ..backend import like, namespace
-from ..certificates import margin_reach
+from ..backend import Array, Params, like, namespace
+from ..certificates import label_reach, margin_reach
 from ..fcnn import forward
 from ..information import mutual_information
+from ..loss import cross_entropy
 from .premises import clouds, nets
 from .statement import Case, Claim, Statement, at_most, equal, require
 
@@ -41,14 +42,43 @@ def margins_stay_within_reach(c: Case) -> None:
     reach = margin_reach(c.params, c.x, c.eps, c.eps_weights)
     z = forward(c.params, c.x)[0]
     for _ in range(8):
-        moved = {
-            name: p + c.eps_weights.get(name, 0.0) * like(rng.choice([-1.0, 1.0], p.shape), p)
-            for name, p in c.params.items()
-        }
-        z2 = forward(moved, c.x + c.eps * like(rng.choice([-1.0, 1.0], c.x.shape), c.x))[0]
+        z2 = forward(*_corner(c, rng))[0]
         change = xp.abs((z2 - z)[:, :, None] - (z2 - z)[:, None, :])
         beyond = float(xp.max(change - reach))
         require(beyond <= 1e-9 * (1 + float(xp.max(xp.abs(z)))), {"a margin moved further than B by": beyond})
+
+
+def the_loss_stays_within_reach(c: Case) -> None:
+    """At a random corner, for random labels."""
+    xp, rng = namespace(c.x), np.random.default_rng(c.seed)
+    z, z2 = forward(c.params, c.x)[0], forward(*_corner(c, rng))[0]
+    y = like(rng.integers(0, z.shape[-1], z.shape[0]), c.x, xp.int64)
+    worst = xp.max(label_reach(c.params, c.x, y, c.eps, c.eps_weights), axis=-1)
+    before, after = (cross_entropy(logits[:, None, :], y[:, None])[0] for logits in (z, z2))  # one an example
+    beyond = float(xp.max(xp.abs(after - before) - worst))
+    require(beyond <= 1e-9 * (1 + float(xp.max(after))), {"the loss moved further than max_j B_yj by": beyond})
+
+
+def wider_boxes_reach_further(c: Case) -> None:
+    """No radius, no reach; and none falls where one radius grows."""
+    xp, none = namespace(c.x), dict.fromkeys(c.eps_weights, 0.0)
+    most = float(xp.max(xp.abs(margin_reach(c.params, c.x, 0.0, none))))
+    require(most == 0, {"reach without perturbation": most})
+    before = margin_reach(c.params, c.x, c.eps, c.eps_weights)
+    wider = [(c.eps + 0.1, c.eps_weights), *((c.eps, c.eps_weights | {name: r + 0.1}) for name, r in
+                                             c.eps_weights.items())]  # fmt: skip
+    for eps, eps_weights in wider:
+        fallen = float(xp.max(before - margin_reach(c.params, c.x, eps, eps_weights)))
+        require(fallen <= 1e-9 * (1 + float(xp.max(before))), {"in a wider box B fell by": fallen})
+
+
+def _corner(c: Case, rng: np.random.Generator) -> tuple[Params, Array]:
+    """Weights and inputs at a random corner of their boxes."""
+    moved = {
+        name: p + c.eps_weights.get(name, 0.0) * like(rng.choice([-1.0, 1.0], p.shape), p)
+        for name, p in c.params.items()
+    }
+    return moved, c.x + c.eps * like(rng.choice([-1.0, 1.0], c.x.shape), c.x)
 
 
 def linear_nets_reach_it(c: Case) -> None:
@@ -81,6 +111,16 @@ STATEMENTS = (
         "certificate-sound",
         "ours, for the setting of arXiv 2102.11935",
         Claim("no margin moves by more than B under perturbed inputs and weights", nets(), margins_stay_within_reach),
+    ),
+    Statement(
+        "certificate-loss",
+        "ours, for the setting of arXiv 2102.11935",
+        Claim("the cross-entropy moves by no more than the largest B_yj", nets(), the_loss_stays_within_reach),
+    ),
+    Statement(
+        "certificate-monotone",
+        "ours, for the setting of arXiv 2102.11935",
+        Claim("B is 0 without perturbation and falls in no wider box", nets(), wider_boxes_reach_further),
     ),
     Statement(
         "certificate-tight",

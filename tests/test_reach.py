@@ -1,0 +1,119 @@
+"""The loss built on the bound of the margins: its value is the bound's, its gradient that of its value."""
+
+import math
+
+import numpy as np
+import pytest
+from backends import NUMPY
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import matrices, seeds
+
+from refimpl import UsageError, cnn, fcnn, margin_reach, oracle
+from refimpl.certificates import certified, label_reach
+from refimpl.reach import ReachTerm, mean_reach, row_column
+
+radii = st.sampled_from([0.0, 0.01, 0.3])
+
+
+@st.composite
+def problems(draw):
+    """A net of random weights and biases, inputs, labels, and radii around inputs and each layer's weights."""
+    widths = [draw(st.integers(1, 5)) for _ in range(draw(st.integers(1, 4)))] + [draw(st.integers(2, 5))]
+    rng = np.random.default_rng(draw(seeds))
+    params = {name: rng.normal(size=p.shape) for name, p in fcnn.init(NUMPY, 0, widths).items()}
+    x, y = rng.normal(size=(3, widths[0])), rng.integers(0, widths[-1], 3)
+    return params, x, y, draw(radii), {f"W{i}": draw(radii) for i in range(1, len(widths))}
+
+
+@given(problems())
+def test_the_label_s_reach_is_a_row_of_the_margins(problem):
+    params, x, y, eps, eps_weights = problem
+    ours, all_pairs = label_reach(params, x, y, eps, eps_weights), margin_reach(params, x, eps, eps_weights)
+    for i, label in enumerate(y):
+        others = np.arange(ours.shape[1]) != label
+        assert_allclose(ours[i, others], all_pairs[i, label, others], rtol=1e-12)
+        assert ours[i, label] == 0
+
+
+@given(problems())
+def test_the_value_is_the_mean_over_examples_of_the_worst_class(problem):
+    params, x, y, eps, eps_weights = problem
+    worst = label_reach(params, x, y, eps, eps_weights).max(axis=-1)
+    assert_allclose(mean_reach(params, x, y, eps, eps_weights)[0], worst.mean(), rtol=1e-12)
+
+
+@given(problems(), seeds)
+def test_the_gradient_is_the_slope_of_the_value_and_autograd_s(problem, seed):
+    params, x, y, eps, eps_weights = problem
+    names, rng = list(params), np.random.default_rng(seed)
+
+    def value(x, *arrays):
+        return mean_reach(dict(zip(names, arrays, strict=True)), x, y, eps, eps_weights)[0]
+
+    value_here, grads = mean_reach(params, x, y, eps, eps_weights)
+    _, *theirs = oracle.vjp(value, (x, *params.values()), np.ones(()))
+    for i, name in enumerate(names):
+        assert grads[name].shape == params[name].shape
+        assert_allclose(grads[name], theirs[i], rtol=1e-9, atol=1e-9 * (1 + value_here))
+        direction = rng.normal(size=params[name].shape)
+        slope = oracle.slope(lambda at, name=name: value(x, *(params | {name: at}).values()), params[name], direction)
+        assert_allclose(np.sum(grads[name] * direction), slope, rtol=1e-4, atol=1e-5 * (1 + value_here))
+
+
+@given(matrices())
+def test_row_and_column_sums(W):
+    value, gradient = row_column(W)
+    assert_allclose(value, np.linalg.norm(W, np.inf) + np.linalg.norm(W, 1))
+    assert_allclose(np.sum(gradient * W), value)  # homogeneous of degree one: Euler
+    assert set(np.unique(np.abs(gradient))) <= {0, 1, 2}
+
+
+def test_on_every_backend(be, rng):
+    host = fcnn.init(NUMPY, 3, (6, 5, 4), "float64")
+    x, y = rng.normal(size=(7, 6)), rng.integers(0, 4, 7)
+    params = {name: be.array(p) for name, p in host.items()}
+    term = ReachTerm(0.5, 0.1, 0.02, 0.3)
+    found = term.terms(params, be.array(x), be.array(y, "int64"))
+    for name, expected in term.terms(host, x, y).items():
+        assert_allclose(be.host(found[name]), expected, rtol=be.tolerance)
+    ours, theirs = (term.gradients(*of) for of in ((params, be.array(x), be.array(y, "int64")), (host, x, y)))
+    for (name, gradient), (expected_name, expected) in zip(ours, theirs, strict=True):
+        assert name == expected_name
+        assert be.host(gradient).dtype == be.dtype
+        assert_allclose(be.host(gradient), expected, rtol=10 * be.tolerance, atol=be.tolerance)
+    sure = certified(params, be.array(x), be.array(y, "int64"), 0.01, 0.0)
+    assert_array_equal(be.host(sure), certified(host, x, y, 0.01, 0.0))
+
+
+@given(problems(), seeds)
+def test_what_is_certified_keeps_its_label_at_every_corner(problem, seed):
+    params, x, _, eps, eps_weights = problem
+    rng = np.random.default_rng(seed)
+    y = fcnn.forward(params, x)[0].argmax(axis=-1)
+    small = {name: radius / 100 for name, radius in eps_weights.items()}
+    sure = certified(params, x, y, eps / 100, small)
+    for _ in range(8):
+        moved = {name: p + small.get(name, 0.0) * rng.choice([-1.0, 1.0], p.shape) for name, p in params.items()}
+        z = fcnn.forward(moved, x + eps / 100 * rng.choice([-1.0, 1.0], x.shape))[0]
+        assert (z.argmax(axis=-1) == y)[sure].all()
+    assert certified(params, x, y, 0.0, 0.0).all()  # without ties, what is not perturbed is not changed
+
+
+@pytest.mark.parametrize(
+    "settings", [(-1.0, 0.1, 0.1), (1.0, math.nan, 0.1), (1.0, 0.1, math.inf), (1.0, 0.1, 0.1, -1.0)]
+)
+def test_numbers_that_mean_nothing_are_refused(settings):
+    with pytest.raises(UsageError, match="must be finite and at least 0"):
+        ReachTerm(*settings)
+
+
+def test_the_bound_is_refused_where_there_is_none(rng):
+    params, x = cnn.init(NUMPY, filters=2, side=10, hidden_units=3), np.zeros((1, 100), "f4")
+    with pytest.raises(UsageError, match="W1 is a convolution: take fcnn"):
+        margin_reach(params, x, 0.1, 0.1)
+    dense = fcnn.init(NUMPY, 0, (2, 2))
+    for bad, message in (({"W2": 0.1}, "no layer is called W2"), ({"W1": -0.1}, "W1 must be finite and at least 0")):
+        with pytest.raises(UsageError, match=message):
+            margin_reach(dense, np.ones((1, 2), "f4"), 0.1, bad)
