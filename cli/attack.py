@@ -10,7 +10,6 @@ from refimpl.adversary import IN_L2, STEPS, Attack, Guide
 from refimpl.config import EPS_L2
 from refimpl.errors import UsageError
 from refimpl.evaluate import Outcome, fooling
-from refimpl.joint import JointAttack
 from refimpl.records import write_outcome
 from refimpl.runs import Run
 from refimpl.spectra import describe, matched
@@ -116,14 +115,14 @@ def attack(
     """
     pixels = (0.0, 1.0) if clip else None
     budgets = eps or ((EPS_L2,) if name in IN_L2 else (Attack.eps,))
-    specs: list[Any]
     if name == "joint":
         others = {"rank": ranks, "warm": warm, "guide": guide, "match_nuclear": match_nuclear}
         joint.refuse(name, "attacks in the l_2 ball", others)
-        specs = together = joint.attacks(budgets, clip, eps_weights, mode, budget)
+        together = joint.attacks(budgets, clip, eps_weights, mode, budget)
         session = open_run(run, data_dir, backend, threads, share)
         with blas_threads(session.config.blas_threads):
             outcomes = joint.evaluate(session, together, examples, certify)
+        names = [str(spec) for spec in together]
     else:
         joint.refuse(name, "joint", {"eps_weights": eps_weights, "mode": mode, "certify": certify})
         if guide and not warm:
@@ -138,9 +137,10 @@ def attack(
         session = open_run(run, data_dir, backend, threads, share)
         leader = open_run(guide, data_dir, backend, threads) if guide else None
         with blas_threads(session.config.blas_threads):
-            specs, outcomes = _apart(session, apart, examples, leader, match_nuclear)
-    for spec, outcome in zip(specs, outcomes, strict=True):
-        save(session.run, spec, outcome, session.epoch, save_images, share)
+            apart, outcomes = _apart(session, apart, examples, leader, match_nuclear)
+        names = [str(spec) for spec in apart]
+    for called, outcome in zip(names, outcomes, strict=True):
+        save(session.run, called, outcome, session.epoch, save_images, share)
     summaries = [outcome.summary for outcome in outcomes]
     if as_json:
         report({"run": str(run), "epoch": session.epoch, "attacks": summaries})
@@ -177,12 +177,10 @@ def evaluate(
         )  # fmt: skip
 
 
-def save(
-    run: Run, attack: Attack | JointAttack, outcome: Outcome, epoch: int, images: bool, truncated: float | None = None
-) -> None:
+def save(run: Run, called: str, outcome: Outcome, epoch: int, images: bool, truncated: float | None = None) -> None:
     """Of a net truncated to a share of its rank, beside what was found of the net as it is."""
     outcome.summary["epoch"] = epoch
-    name = f"{attack}-guided" if "guide" in outcome.summary else str(attack)
+    name = f"{called}-guided" if "guide" in outcome.summary else called
     if truncated is not None:
         outcome.summary["truncated"] = truncated
         name += f"-truncated{truncated!r}"

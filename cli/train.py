@@ -165,7 +165,7 @@ def _report(run: Run, data_dir: Path | None, config: Config, as_json: bool) -> N
     attacks = [Attack(name=name, seed=config.seed) for name in ATTACKS]
     outcomes = attack.evaluate(session, attacks, examples=None)
     for spec, outcome in zip(attacks, outcomes, strict=True):
-        attack.save(run, spec, outcome, session.epoch, images=False)
+        attack.save(run, str(spec), outcome, session.epoch, images=False)
     measured = measure.evaluate(session)
     if as_json:
         report({**measured, "attacks": [outcome.summary for outcome in outcomes]})
