@@ -15,10 +15,11 @@ from refimpl.joint import STEPS
 from refimpl.runs import list_runs
 
 TITLES = {
-    "natural": "natural",
-    "pgd": "against inputs",
-    "weights": "against weights",
+    "natural": "natural training",
+    "pgd": "against perturbed inputs",
+    "weights": "against perturbed weights",
     "pgd-weights": "against both",
+    "margin-reach": "the margins' reach in the loss",
 }
 COLUMNS = ("method", "mode", "eps", "eps_weights", "accuracy", "low", "high", "seeds")
 Columns = dict[str, list[Any]]
@@ -69,7 +70,7 @@ class JointSurface:
         for ax, method in zip(axes, methods, strict=False):
             rows = {name: values[table["method"] == method] for name, values in table.items()}
             shown = _panel(ax, rows)
-            ax.set_title(f"trained {TITLES.get(method, method)}" if method in TITLES else method)
+            ax.set_title(TITLES.get(method, method))
         for ax in axes[len(methods) :]:
             ax.set_visible(False)
         for ax in axes[::2]:
