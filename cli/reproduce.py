@@ -9,13 +9,13 @@ from refimpl.atomic import write_text
 from refimpl.errors import VerdictError
 from refimpl.experiments import (
     CONTROL,
+    JUDGED,
     PROFILES,
     READINGS,
     SOURCE,
     TOLERANCE,
     TOLERANCE_REASON,
     Experiment,
-    judged,
     plan,
     record,
     results,
@@ -39,7 +39,8 @@ from .executors import cluster, processes
 @click.option("--arch", "archs", type=click.Choice(ARCHITECTURES), multiple=True, help="One half only. [default: both]")
 @click.option(
     "--reading", "readings", type=click.Choice(sorted({name for of in READINGS.values() for name in of})),
-    multiple=True, help="How the paper is read where it is silent. [default: literal and adam; adam is of fcnn]",
+    multiple=True,
+    help="How the paper is read where it is silent. [default: literal; and what fits best, adam-long or half-clean]",
 )  # fmt: skip
 @click.option(
     "--method", "methods", type=click.Choice([CONTROL, *sorted({name for of in METHODS.values() for name in of})]),
@@ -79,7 +80,7 @@ def reproduce(
     experiments = [
         experiment
         for arch in archs or ARCHITECTURES
-        for reading in readings or judged(arch)
+        for reading in readings or JUDGED[arch]
         if reading in READINGS[arch]
         for experiment in plan(profile, arch, [reading], seeds=seeds or ())
         if not methods or experiment.method in (SOURCE, *methods)

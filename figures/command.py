@@ -29,7 +29,7 @@ RECORD = "record"
     show_default="the numbers on record",
     help="Draw from runs: the paper's figures from those of `refimpl reproduce --out RUNS`.",
 )
-@click.option("--reading", default="literal", show_default=True, help="Whose runs: literal or adam (fcnn only).")
+@click.option("--reading", default="literal", show_default=True, help="Whose runs, by the name of a reading.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

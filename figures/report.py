@@ -13,7 +13,7 @@ import click
 
 from refimpl.atomic import write_text
 from refimpl.errors import DataError
-from refimpl.experiments import PROFILES, TOLERANCE, TOLERANCE_REASON, judged
+from refimpl.experiments import JUDGED, PROFILES, TOLERANCE, TOLERANCE_REASON
 from refimpl.experiments.tables import comparison, markdown, tables
 
 from .command import PAPER
@@ -51,7 +51,7 @@ def _page(found: dict[str, Any], root: Path) -> str:
         f"<p>Profile {escape(found['profile'])}: {escape(words)}. An asterisk marks a number within "
         f"{100 * TOLERANCE:g} points of the paper's; {TOLERANCE_REASON}.</p>"
     ]
-    for title, header, rows in [*tables(found), comparison(found)]:
+    for title, header, rows in [*tables(found), *(comparison(found, arch) for arch in JUDGED)]:
         parts += [f"<h2>{escape(title)}</h2>", _table(header, rows)]
     effects = [
         [
@@ -93,7 +93,7 @@ def _figures(root: Path) -> Iterator[str]:
 
     for number in PAPER:
         module = importlib.import_module(f".figure_{number}", __package__)
-        for reading in judged(module.FIGURE.arch):
+        for reading in JUDGED[module.FIGURE.arch]:
             content = io.BytesIO()
             try:
                 with styled():

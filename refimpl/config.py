@@ -172,8 +172,10 @@ class Config:
             if self.tau is not None or (self.low_rank_mode, self.preconditioner) != ("clamp", "scalar"):
                 raise UsageError("tau, low_rank_mode and preconditioner belong to low-rank training: give a low_rank")
             return None
-        if self.l1 or self.nuclear or self.joint:
-            raise UsageError("l1, nuclear and joint regularize full weights; low-rank training has its own constraint")
+        if self.l1 or self.nuclear or self.joint or self.margin_reach or self.row_column or self.weights_adversarial:
+            raise UsageError(
+                "regularizers and adversaries of weights are for full weights, which layers of low rank have not"
+            )
         if self.optimizer != "sgd":
             raise UsageError("low-rank training has sgd's steps, with momentum if you like; not adam's")
         return LowRank(self.low_rank, self.tau, self.low_rank_mode, self.preconditioner)

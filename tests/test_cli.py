@@ -431,14 +431,14 @@ def test_help_shows_defaults_and_units(refimpl):
 
 
 def test_verify_shows_what_holds_and_what_does_not(refimpl, tmp_path):
-    result = refimpl("verify", "theorem-1-proof-premise", "eq-2", "--examples", 300, "--html", tmp_path / "v.html")
+    result = refimpl("verify", "appendix-b-rank", "eq-2", "--examples", 300, "--html", tmp_path / "v.html")
     assert re.search(r"eq-2-bounds .* holds in 300 examples", result.stdout)
-    assert re.search(r"theorem-1-proof-premise .* holds as corrected in 300 examples", result.stdout)
-    assert re.search(r"but with w = \[.*\], V = \[\[", result.stdout)
+    assert re.search(r"appendix-b-rank .* holds as corrected in 300 examples", result.stdout)
+    assert re.search(r"but with W = \[\[.*\]\], image = \[\[", result.stdout)
     assert "verifying: 2/2 statements" in result.stderr
     page = (tmp_path / "v.html").read_text()
-    assert "<td>theorem-1-proof-premise</td>" in page
-    assert "s(Qw) &gt;= s(w)" in page
+    assert "<td>appendix-b-rank</td>" in page
+    assert "has the effective rank of W~" in page
     assert "http" not in page
 
 

@@ -173,8 +173,8 @@ def test_the_convolutional_net_too(refimpl):
         (("--low-rank", "50%", "--tau", "0"), "tau must be above 0, got 0"),
         (("--low-rank", "50%", "--tau", "-1"), "tau must be above 0, got -1"),
         (("--tau", "0.1"), "belong to low-rank training"),
-        (("--low-rank", "50%", "--nuclear", "1=0.01"), "regularize full weights"),
-        (("--low-rank", "50%", "--method", "l1-0.01"), "regularize full weights"),
+        (("--low-rank", "50%", "--nuclear", "1=0.01"), "are for full weights"),
+        (("--low-rank", "50%", "--method", "l1-0.01"), "are for full weights"),
         (("--low-rank", "50%", "--optimizer", "adam"), "sgd's steps"),
     ],
 )

@@ -82,4 +82,4 @@ def test_the_readme_shows_the_tables_on_record():
 def test_the_docs_compare_the_readings_on_record():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     shown = text.split("<!-- readings -->\n")[1].split("<!-- end of readings -->")[0]
-    assert shown == markdown([comparison(record())])
+    assert shown == markdown([comparison(record(), arch) for arch in ("fcnn", "cnn")])

@@ -45,7 +45,14 @@ BY_NAME = {statement.name: statement for statement in STATEMENTS}
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda statement: statement.name)
 def test_the_verdict_is_the_expected_one(statement):
+    """What is false is tried again, twice at most, where no counterexample was found: now and then one is overlooked.
+
+    Which search overlooks one depends on more than its seed: hypothesis also draws constants of the modules loaded.
+    """
     verdict = judge(statement, NUMPY, EXAMPLES, ENTROPY)
+    for entropy in (1, 2):
+        if statement.correction and verdict.verdict == HOLDS:
+            verdict = judge(statement, NUMPY, EXAMPLES, entropy)
     assert verdict.as_expected, (verdict.verdict, verdict.counterexample, verdict.measured)
 
 
@@ -199,7 +206,7 @@ MUTANTS = [
 def test_what_is_broken_is_caught(monkeypatch, module, name, mutate, caught_by):
     monkeypatch.setattr(module, name, mutate(getattr(module, name)))
     (statement,) = named(STATEMENTS, (caught_by,))
-    assert not judge(statement, NUMPY, EXAMPLES).as_expected
+    assert not all(judge(statement, NUMPY, EXAMPLES, entropy).as_expected for entropy in range(3))
 
 
 def test_every_derivative_is_right(be):

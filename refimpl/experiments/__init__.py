@@ -6,13 +6,14 @@
 from .carry_out import carry_out, results
 from .paper import ACCURACY, TOLERANCE, TOLERANCE_REASON
 from .plan import CONTROL, PROFILES, SOURCE, Experiment, plan
-from .readings import READINGS, judged
+from .readings import JUDGED, READINGS
 from .record import record
 from .schedule import schedule
 
 __all__ = [
     "ACCURACY",
     "CONTROL",
+    "JUDGED",
     "PROFILES",
     "READINGS",
     "SOURCE",
@@ -20,7 +21,6 @@ __all__ = [
     "TOLERANCE_REASON",
     "Experiment",
     "carry_out",
-    "judged",
     "plan",
     "record",
     "results",

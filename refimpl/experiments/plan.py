@@ -7,7 +7,7 @@ from typing import Any
 from ..config import Config
 from ..errors import UsageError
 from ..methods import METHODS, NATURAL
-from .readings import READINGS, judged
+from .readings import JUDGED, READINGS
 
 SOURCE, CONTROL = "natural", "natural-continued"
 """The run that all others of its seed start from; and natural training for as long as they, which the paper lacks."""
@@ -62,7 +62,7 @@ def plan(
     for method in methods:
         _known("method", method, dict.fromkeys([SOURCE, *rows]))
     experiments = []
-    for reading in readings or judged(arch):
+    for reading in readings or JUDGED[arch]:
         read = _known("reading", reading, READINGS[arch])
         for seed in seeds or amount.seeds:
             place = f"{arch}-{reading}"

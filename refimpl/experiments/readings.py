@@ -1,6 +1,5 @@
 """How the paper is read where it is silent: each reading as settings of natural training and of what continues it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,9 +93,5 @@ READINGS: dict[str, dict[str, Reading]] = {
     },
 }  # fmt: skip
 
-JUDGED = ("literal", "adam")
+JUDGED = {"fcnn": ("literal", "adam-long"), "cnn": ("literal", "half-clean")}
 """The literal reading and the one that fits best: what is run unless others are asked for, and what claims rest on."""
-
-
-def judged(arch: str) -> Sequence[str]:
-    return [name for name in READINGS[arch] if name in JUDGED]

@@ -6,7 +6,7 @@ from typing import Any
 
 from .paper import ACCURACY
 from .plan import SOURCE
-from .readings import READINGS, judged
+from .readings import JUDGED, READINGS
 
 TITLES = {"fcnn": "Table 1, fully connected net, MNIST", "cnn": "Table 2, CNN, Fashion-MNIST"}
 Table = tuple[str, list[str], list[list[str]]]
@@ -22,7 +22,7 @@ def tables(found: dict[str, Any]) -> list[Table]:
 def _accuracies(arch: str, numbers: list[dict[str, Any]]) -> Table | None:
     """A number within the tolerance of the paper's is marked with an asterisk."""
     rows = [row for row in numbers if row["arch"] == arch]
-    readings = [reading for reading in judged(arch) if any(row["reading"] == reading for row in rows)]
+    readings = [reading for reading in JUDGED[arch] if any(row["reading"] == reading for row in rows)]
     if not readings:
         return None
     cells = {(row["method"], row["reading"]): row for row in rows}
@@ -41,7 +41,7 @@ def _accuracy(row: dict[str, Any] | None) -> str:
     return f"{100 * row['mean']:.2f}{spread} %" + (" *" if row["reproduced"] else "")
 
 
-def comparison(found: dict[str, Any], arch: str = "fcnn") -> Table:
+def comparison(found: dict[str, Any], arch: str) -> Table:
     """Every reading against all rows of the paper's table: how far off, on average, and how far PGD reaches."""
     methods = list(ACCURACY[arch])
     body = []

@@ -12,7 +12,7 @@ from ..methods import METHODS
 from .claims import CLAIMS, Effect, PaperClaim, Result, final_fooling
 from .paper import ACCURACY, TOLERANCE, TOLERANCE_REASON
 from .plan import CONTROL
-from .readings import READINGS, judged
+from .readings import JUDGED, READINGS
 
 SUPPORTED, UNSUPPORTED, DEPENDS, UNDECIDED = "supported", "not supported", "depends on the reading", "undecided"
 Rows = list[dict[str, Any]]
@@ -62,7 +62,7 @@ def _number(arch: str, reading: str, method: str, runs: list[Result]) -> dict[st
 def _claim(claim: PaperClaim, results: list[Result]) -> dict[str, Any]:
     """Supported in a reading when each of its effects is; undecided where an interval holds 0, or one seed ran."""
     effects = []
-    for reading in judged(claim.arch):
+    for reading in JUDGED[claim.arch]:
         runs = [result for result in _of(claim.arch, results) if result["reading"] == reading]
         effects += [{"reading": reading, **row} for effect in claim.effects if (row := _effect(effect, runs))]
     by_reading = {
