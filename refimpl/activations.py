@@ -27,6 +27,7 @@ def slope(name: str, h: Float[np.ndarray, "*shape"], out: Float[np.ndarray, "*sh
     elif name in ("relu", "leaky-relu"):
         np.greater(h, 0, out=out)
         if name == "leaky-relu":
-            np.maximum(out, LEAK, out=out)
+            np.multiply(out, 1 - LEAK, out=out)  # a maximum with a scalar takes four times as long
+            np.add(out, LEAK, out=out)
     else:
         out[...] = 1
