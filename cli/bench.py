@@ -15,7 +15,7 @@ from refimpl.bench.race import pin
 from refimpl.config import Config
 from refimpl.data import Dataset, Split
 from refimpl.low_rank_net import dense
-from refimpl.networks import ARCHITECTURES
+from refimpl.networks import PAPERS
 from refimpl.objectives import Network
 
 from . import options
@@ -33,7 +33,7 @@ def _shared(command: Any) -> Any:
     for option in reversed(
         (
             click.option(
-                "--arch", type=click.Choice(ARCHITECTURES), default="fcnn", show_default=True, help="The architecture."
+                "--arch", type=click.Choice(PAPERS), default="fcnn", show_default=True, help="The architecture."
             ),
             click.option(
                 "--against",

@@ -23,7 +23,7 @@ from refimpl.experiments import (
 )
 from refimpl.experiments.verdict import verdict, worse
 from refimpl.methods import METHODS
-from refimpl.networks import ARCHITECTURES
+from refimpl.networks import PAPERS
 from refimpl.records import to_json
 
 from . import options
@@ -36,7 +36,7 @@ from .executors import cluster, processes
     "--profile", type=click.Choice(list(PROFILES)), default="quick", show_default=True,
     help="; ".join(f"{name}: {profile.words}" for name, profile in PROFILES.items()) + ".",
 )  # fmt: skip
-@click.option("--arch", "archs", type=click.Choice(ARCHITECTURES), multiple=True, help="One half only. [default: both]")
+@click.option("--arch", "archs", type=click.Choice(PAPERS), multiple=True, help="One half only. [default: both]")
 @click.option(
     "--reading", "readings", type=click.Choice(sorted({name for of in READINGS.values() for name in of})),
     multiple=True,
@@ -79,7 +79,7 @@ def reproduce(
     """
     experiments = [
         experiment
-        for arch in archs or ARCHITECTURES
+        for arch in archs or PAPERS
         for reading in readings or JUDGED[arch]
         if reading in READINGS[arch]
         for experiment in plan(profile, arch, [reading], seeds=seeds or ())

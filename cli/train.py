@@ -39,15 +39,18 @@ from .which_run import created, resumed
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
-    show_default="240 on MNIST, 62 on Fashion-MNIST, elsewhere as many as make the same number of steps",
+    show_default="240 on MNIST, 62 on Fashion-MNIST, lenet5 5; elsewhere as many as make the same number of steps",
     help="Passes over the training set.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), show_default="128; cnn 64", help="Examples a step.")
 @click.option("--optimizer", type=click.Choice(["sgd", "adam"]), show_default="sgd", help="The paper says SGD.")
 @click.option(
-    "--learning-rate", type=float, show_default="0.001; cnn 0.01 from scratch", help="Step length of the optimizer."
+    "--learning-rate",
+    type=float,
+    show_default="0.001; cnn 0.01 from scratch; lenet5 0.1",
+    help="Step length of the optimizer.",
 )
-@click.option("--momentum", type=float, show_default="0.0", help="Of sgd.")
+@click.option("--momentum", type=float, show_default="0.0; lenet5 0.3", help="Of sgd.")
 @click.option("--widths", type=options.Numbers(int), show_default="784,20,20,20,20,20,10", help="Layers of fcnn.")
 @click.option("--padding", type=click.Choice(PADDINGS), show_default="valid", help="Of cnn's convolutions.")
 @click.option("--activation", type=click.Choice(list(ACTIVATIONS)), show_default="tanh", help="Of cnn's convolutions.")

@@ -5,14 +5,14 @@ Read the source in this order; each file fits on a screen or two.
     backend     arrays in, the same arrays out: NumPy and CuPy from one source
     tape        backpropagation, whole
     ops         affine, tanh: forward and backward side by side
-    conv        convolution, max-pooling, relu
+    conv        convolution, max-pooling, relu, leaky relu
     loss        softmax cross-entropy, the classification margins
-    fcnn cnn    the paper's two nets
+    fcnn cnn    the paper's two nets; `networks`, by name, LeNet-5 among them
     attacks     FGSM, PGD, GNM: one attack, one function
     metrics     effective sparsity, effective rank
     information mutual information between layers, inputs and labels
     regularizers  l1, nuclear norm, joint product; proximal steps
-    optim step  one training step; `fused_step`, `workspace`, `block`, `cnn_workspace`, `polar` are the same, fast
+    optim step  one training step; fast in `fused_step`, `workspace`, `block`, `activations`, `cnn_workspace`, `polar`
     train       the loop
     low_rank low_rank_net low_rank_sgd  layers kept as U S V^T with bounded condition numbers
     adversary   an attack with its budget; `joint`, one on inputs and weights

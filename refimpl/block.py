@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.lib.stride_tricks import as_strided
 
+from .activations import activate, slope
+
 
 class Block:
     """Convolution, 2 x 2 max-pooling and activation of `batch` square images; `x` is filled from outside."""
@@ -65,22 +67,13 @@ class Block:
         h = self.h.reshape(self.g.shape)
         np.maximum(upper_left, lower_left, out=h)
         np.add(h, b, out=h)
-        if self.activation == "relu":
-            np.maximum(h, 0, out=h)
-        elif self.activation == "tanh":
-            np.tanh(h, out=h)
+        activate(self.activation, h)
 
     def backward(self, dh: Float[np.ndarray, "batch h w O"]) -> None:
         """Fill `y` with the gradient by the convolution, `g` with the gradient by what pooling left of it."""
         h, dh = self.h.reshape(self.g.shape), dh.reshape(self.g.shape)
-        if self.activation == "relu":
-            np.multiply(dh, h > 0, out=self.g)
-        elif self.activation == "tanh":
-            np.multiply(h, h, out=self.g)
-            np.subtract(1, self.g, out=self.g)
-            np.multiply(dh, self.g, out=self.g)
-        else:
-            self.g[...] = dh
+        slope(self.activation, h, out=self.g)
+        np.multiply(dh, self.g, out=self.g)
         upper_left, upper_right, lower_left, lower_right = self.y
         np.multiply(self.g, self.lower, out=lower_left)
         np.subtract(self.g, lower_left, out=upper_left)

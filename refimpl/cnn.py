@@ -1,5 +1,7 @@
 r"""The paper's convolutional net: two blocks of 3 x 3 convolution and 2 x 2 max-pooling, 128 tanh units, 10 logits.
 
+With other sizes, and leaky ReLU, it is LeNet-5 (`networks.lenet5`).
+
 The paper names neither the padding nor the activation of the two blocks; both are options, and the defaults readings
 (see CONTRIBUTING.md). Pooling comes before the activation: the two commute, since an activation does not
 decrease, and a quarter of the entries is left to activate.
@@ -11,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .backend import Array, Backend, Params, namespace
-from .conv import conv2d, identity, max_pool, pad, relu
+from .conv import conv2d, identity, leaky_relu, max_pool, pad, relu
 from .errors import UsageError
 from .low_rank_net import Primitive, inputs, layer
 from .matrix import as_matrix
@@ -19,7 +21,7 @@ from .ops import affine, tanh
 from .seeds import stream
 from .tape import Pullback, Tape
 
-ACTIVATIONS = {"relu": relu, "tanh": tanh, "identity": identity}
+ACTIVATIONS = {"relu": relu, "tanh": tanh, "identity": identity, "leaky-relu": leaky_relu}
 PADDINGS = ("valid", "same")
 
 
@@ -29,26 +31,29 @@ def init(
     dtype: str = "float32",
     *,
     padding: str = "valid",
-    filters: int = 32,
+    filters: int | tuple[int, int] = 32,
+    kernel: int = 3,
     side: int = 28,
     hidden_units: int = 128,
     classes: int = 10,
 ) -> Params:
-    r"""Parameters `W1 b1 ... W4 b4`: filters (O, C, 3, 3) twice, then (fan_out, fan_in) twice.
+    r"""Parameters `W1 b1 ... W4 b4`: filters (O, C, k, k) twice, then (fan_out, fan_in) twice.
 
     Glorot uniform, $W \sim U(-a, a)$ with $a = \sqrt{6 / (\mathrm{fan\_in} + \mathrm{fan\_out})}$, where a filter's
-    fans are 9 C and 9 O (Glorot and Bengio 2010); biases zero. `side` is the images', in pixels.
+    fans are k^2 C and k^2 O (Glorot and Bengio 2010); biases zero. `filters` is their number in both blocks, or
+    in each, `kernel` their k, and `side` the images', both in pixels.
     """
     check_padding(padding)
     left = side
     for _ in range(2):
-        left = (left - (2 if padding == "valid" else 0)) // 2
+        left = (left - (kernel - 1 if padding == "valid" else 0)) // 2
     if left < 1:
         raise UsageError(f"images of {side} x {side} pixels are too small for two blocks of convolution and pooling")
+    first, second = (filters, filters) if isinstance(filters, int) else filters
     shapes = [
-        (filters, 1, 3, 3),
-        (filters, filters, 3, 3),
-        (hidden_units, filters * left * left),
+        (first, 1, kernel, kernel),
+        (second, first, kernel, kernel),
+        (hidden_units, second * left * left),
         (classes, hidden_units),
     ]
     rng = stream(seed, "init")
@@ -61,29 +66,40 @@ def init(
 
 
 def forward(
-    params: Params, x: Float[Array, "batch n"], *, padding: str = "valid", activation: str = "tanh"
+    params: Params,
+    x: Float[Array, "batch n"],
+    *,
+    padding: str = "valid",
+    activation: str = "tanh",
+    dense_activation: str = "tanh",
 ) -> tuple[Float[Array, "batch classes"], Tape]:
     """The logits of a batch of images, rows of n pixels, and the tape that differentiates them.
 
     Raises `UsageError` for an empty batch, for rows that are no square images, and where the weights are of another
     dtype or for images of another size.
     """
-    (*_, logits), tape = _layers(params, x, padding, activation)
+    (*_, logits), tape = _layers(params, x, padding, activation, dense_activation)
     return logits, tape
 
 
 def hidden(
-    params: Params, x: Float[Array, "batch n"], *, padding: str = "valid", activation: str = "tanh"
+    params: Params,
+    x: Float[Array, "batch n"],
+    *,
+    padding: str = "valid",
+    activation: str = "tanh",
+    dense_activation: str = "tanh",
 ) -> list[Float[Array, "batch units"]]:
     """The hidden representations as rows: the two blocks' and the dense layer's."""
-    (*representations, _), _ = _layers(params, x, padding, activation)
+    (*representations, _), _ = _layers(params, x, padding, activation, dense_activation)
     return [as_matrix(t) for t in representations]
 
 
-def _layers(params: Params, x: Array, padding: str, activation: str) -> tuple[list[Array], Tape]:
+def _layers(params: Params, x: Array, padding: str, activation: str, dense_activation: str) -> tuple[list[Array], Tape]:
     check_padding(padding)
-    if activation not in ACTIVATIONS:
-        raise UsageError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+    for name in (activation, dense_activation):
+        if name not in ACTIVATIONS:
+            raise UsageError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {name!r}")
     check_images(params, x)
     tape: Tape = []
 
@@ -108,7 +124,7 @@ def _layers(params: Params, x: Array, padding: str, activation: str) -> tuple[li
     x = play(as_rows(x))
     check_features(params, x.shape[-1], padding)
     x = play_layer(affine, 3, x)
-    layers.append(play(tanh(x)))
+    layers.append(play(ACTIVATIONS[dense_activation](x)))
     layers.append(play_layer(affine, 4, layers[-1]))
     return layers, tape
 

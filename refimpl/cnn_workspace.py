@@ -42,7 +42,7 @@ class Piece:
         self.channels_first = last.transpose(0, 3, 1, 2)  # the order of `cnn`
         self.features = np.empty((batch, last[0].size), last.dtype)
         self.d_features = np.empty_like(last)
-        self.head = Workspace(batch, {name: params[name] for name in DENSE})
+        self.head = Workspace(batch, {name: params[name] for name in DENSE}, network.dense_activation)
         self.weights: Weights = []
 
     def forward(self, x: Float[np.ndarray, "batch n"], weights: Weights) -> None:

@@ -14,6 +14,9 @@ from .errors import UsageError
 from .matrix import as_matrix
 from .tape import Pullback
 
+LEAK = 0.01
+"""The slope of `leaky_relu` below 0, PyTorch's default."""
+
 
 def im2col(x: Float[Array, "*batch C H W"], k: int) -> Float[Array, "*batch Ckk P"]:
     """The k x k patches of an image, one a column, P = (H-k+1)(W-k+1) of them; rows ordered as (C, k, k)."""
@@ -122,6 +125,12 @@ def relu(x: Float[Array, "..."]) -> tuple[Float[Array, "..."], Pullback]:
     r"""$y = \max(x, 0)$ and $dx = dy$ where $x > 0$, else 0; at 0 itself the derivative is taken to be 0."""
     xp = namespace(x)
     return xp.maximum(x, xp.zeros_like(x)), Pullback(x=lambda dy: xp.where(x > 0, dy, xp.zeros_like(dy)))
+
+
+def leaky_relu(x: Float[Array, "..."]) -> tuple[Float[Array, "..."], Pullback]:
+    r"""$y = \max(x, \lambda x)$ with $\lambda$ = `LEAK`, and $dx = dy$ where $x > 0$, else $\lambda\,dy$."""
+    xp = namespace(x)
+    return xp.maximum(x, LEAK * x), Pullback(x=lambda dy: xp.where(x > 0, dy, LEAK * dy))
 
 
 def identity(x: Float[Array, "..."]) -> tuple[Float[Array, "..."], Pullback]:

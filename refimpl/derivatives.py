@@ -12,11 +12,11 @@ from .attacks import fgsm, pgd
 from .attacks.directions import length
 from .attacks.lora_pgd import Factors, factor_gradients, perturbed
 from .backend import Array, Backend, Params, like, namespace
-from .conv import col2im, conv2d, im2col, max_pool, pad, relu
+from .conv import col2im, conv2d, im2col, leaky_relu, max_pool, pad, relu
 from .fast import Network, workspace
 from .loss import cross_entropy, margins
 from .low_rank_net import factorised, is_low_rank
-from .networks import CNN
+from .networks import CNN, lenet5
 from .objectives import loss_gradient, margin_gradients
 from .ops import affine, tanh
 from .reach import mean_reach, row_column
@@ -130,6 +130,7 @@ def derivatives(backend: Backend, rng: np.random.Generator) -> Iterator[Derivati
     yield _primitive("max-pool", "Section 5", max_pool, image)
     yield _primitive("pad", "Section 5", lambda x: pad(x, 1), image)
     yield _primitive("relu", "Section 5", relu, x)
+    yield _primitive("leaky relu", "LeNet-5", leaky_relu, x)
     yield _norm("l1 norm", "Eq. (5)", l1, W)
     yield _norm("nuclear norm", "Eq. (6)", nuclear, W)
     stack = (draw(4, 5), draw(3, 4), draw(2, 3))
@@ -151,6 +152,7 @@ def derivatives(backend: Backend, rng: np.random.Generator) -> Iterator[Derivati
         ("convolutional net, tanh", CNN("valid", "tanh"), convolutional, draw(4, 100)),
         ("fully connected net in factors", fcnn, factorised(dense, 0.2), draw(4, 6)),
         ("convolutional net in factors", CNN(), factorised(convolutional, 0.5), draw(4, 100)),
+        ("LeNet-5's passes, 3 x 3 filters", lenet5(), convolutional, draw(4, 100)),
     ):
         yield from _of_a_net(name, network, params, inputs, classes(3, 4))
 

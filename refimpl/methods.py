@@ -1,5 +1,7 @@
 """The methods of the paper by name, as settings of a run: the rows of Table 1 (fcnn) and of Table 2 (cnn).
 
+The paper has no LeNet-5; of its methods those without a lambda are named.
+
 The joint rows of Figures 2 and 3 stand in no table, and their lambda nowhere in the paper: 0.001 is a reading.
 
 Of the fully connected net W1 is regularized, of the convolutional one W1 and W2 by l1 and W2 by the nuclear norm.
@@ -41,5 +43,10 @@ METHODS: dict[str, dict[str, Settings]] = {
         "l1-0.01-nuclear-0.05": {"l1": {"W1": 0.01, "W2": 0.01}, "nuclear": {"W2": 0.05}},
         "l1-0.01-nuclear-0.1": {"l1": {"W1": 0.01, "W2": 0.01}, "nuclear": {"W2": 0.1}},
         "l1-0.01-nuclear-0.5": {"l1": {"W1": 0.01, "W2": 0.01}, "nuclear": {"W2": 0.5}},
+    },
+    "lenet5": {
+        "natural": {},
+        "fgsm": {"adversarial": "fgsm"},
+        "pgd": {"adversarial": "pgd"},
     },
 }

@@ -2,7 +2,8 @@ r"""The fully connected net on NumPy with every array allocated once: the passes
 
 The mathematics is theirs, and parity tests hold it to them. Two things differ. Activations are stored one example a
 *column*, $t^i$ of shape (m, batch), so that softmax reduces over the contiguous axis. And every product, sum and tanh
-writes into an array that is there already.
+writes into an array that is there already. The activation is tanh, or where these
+are the dense layers of a `CNN`, another.
 """
 
 from collections.abc import Callable
@@ -10,13 +11,15 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float, Int
 
+from .activations import activate, slope
 from .backend import Params
 
 
 class Workspace:
     """The arrays of one batch size, and the passes through them. `params` may be views of a vector that changes."""
 
-    def __init__(self, batch: int, params: Params) -> None:
+    def __init__(self, batch: int, params: Params, activation: str = "tanh") -> None:
+        self.activation = activation
         self.W, biases = list(params.values())[::2], list(params.values())[1::2]
         self.b, dtype = [b[:, None] for b in biases], self.W[0].dtype
         self.h = [np.empty((len(W), batch), dtype) for W in self.W]  # t^i, and the logits
@@ -32,7 +35,7 @@ class Workspace:
             np.dot(W, inputs, out=h)
             np.add(h, b, out=h)
             if h is not self.h[-1]:
-                np.tanh(h, out=h)
+                activate(self.activation, h)
             inputs = h
 
     @property
@@ -92,12 +95,10 @@ class Workspace:
         work(0, slice(0, len(x)), self)
 
     def _through(self, i: int) -> None:
-        """From the gradient by layer i's output to that by layer i-1's, through W and tanh' = 1 − tanh²."""
-        h, slope, dz = self.h[i - 1], self.slope[i - 1], self.dz[i - 1]
-        np.multiply(h, h, out=slope)
-        np.subtract(1, slope, out=slope)
-        np.dot(self.W_T[i], self.dz[i], out=dz)
-        np.multiply(dz, slope, out=dz)
+        """From the gradient by layer i's output to that by layer i-1's, through W and the activation."""
+        slope(self.activation, self.h[i - 1], out=self.slope[i - 1])
+        np.dot(self.W_T[i], self.dz[i], out=self.dz[i - 1])
+        np.multiply(self.dz[i - 1], self.slope[i - 1], out=self.dz[i - 1])
 
 
 def one_hot(y: Int[np.ndarray, "batch"], params: Params) -> Float[np.ndarray, "batch classes"]:

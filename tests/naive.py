@@ -105,14 +105,20 @@ def max_pool(x):
     return y.reshape(*batch, H // 2, W // 2), where.reshape(*batch, H // 2, W // 2)
 
 
-def cnn(params, x, padding, activation):
-    act = {"relu": lambda v: max(v, 0.0), "tanh": math.tanh, "identity": lambda v: v}[activation]
+def cnn(params, x, padding, activation, dense="tanh"):
+    functions = {
+        "relu": lambda v: max(v, 0.0),
+        "tanh": math.tanh,
+        "identity": lambda v: v,
+        "leaky-relu": lambda v: v if v > 0 else v / 100,
+    }
+    act = functions[activation]
     side = math.isqrt(x.shape[1])
     x = x.reshape(-1, 1, side, side)
     for i in (1, 2):
-        border = 1 if padding == "same" else 0
+        border = params[f"W{i}"].shape[-1] // 2 if padding == "same" else 0
         x = np.pad(x, ((0, 0), (0, 0), (border, border), (border, border)))
         x = np.vectorize(act)(conv2d(x, params[f"W{i}"], params[f"b{i}"]))  # activation first, as the paper draws it
         x = max_pool(x)[0]
-    h = np.tanh(affine(x.reshape(len(x), -1), params["W3"], params["b3"]))
+    h = np.vectorize(functions[dense])(affine(x.reshape(len(x), -1), params["W3"], params["b3"]))
     return affine(h, params["W4"], params["b4"])

@@ -19,7 +19,7 @@ FLOORS = (
     "backend atomic seeds",
     "tape projections metrics information regularizers matrix operators oracle",
     "ops conv loss optim penalty polar low_rank",
-    "low_rank_net low_rank_sgd",
+    "low_rank_net low_rank_sgd activations",
     "fcnn cnn attacks data block",
     "networks workspace fused_penalty theory certificates",
     "cnn_workspace reach",

@@ -164,6 +164,28 @@ def test_the_convolutional_net_too(refimpl):
     refimpl("attack", "run", "--examples", "100")
 
 
+def test_lenet_5_is_trained_attacked_and_measured(refimpl):
+    small = ("--dataset", "strokes-small", "--arch", "lenet5", "--low-rank", "20%", "--tau", "0.5", "--epochs", "1")
+    said = refimpl("train", *small, "--no-report", "--out", "run").stderr
+    assert "W1 4 of 20, W2 10 of 50, W3 100 of 500, W4 10 of 10" in said
+    config = Run.open(Path("run")).config
+    assert (config.arch, config.batch_size, config.learning_rate, config.momentum) == ("lenet5", 128, 0.1, 0.3)
+    measured = json.loads(refimpl("measure", "run", "--json").stdout)
+    assert [layer["rank"] for layer in measured["layers"]] == [4, 10, 100, 10]
+    assert max(layer["condition_number"] for layer in measured["layers"]) <= 1.5 * (1 + 1e-6)
+    refimpl("attack", "run", "--attack", "fgsm", "--examples", "100", "--no-save-images")
+    assert json.loads(refimpl("runs", ".", "--json").stdout)["runs"][0]["arch"] == "lenet5"
+    resumed = refimpl("train", "--resume", "run", "--epochs", "2", "--no-report").stderr
+    assert "2/2 epochs" in resumed
+
+
+def test_lenet_5_has_no_table_of_the_paper_and_no_race(refimpl):
+    for command in (("reproduce", "--profile", "smoke"), ("bench", "train"), ("bench", "low-rank")):
+        assert "'lenet5' is not one of 'fcnn', 'cnn'" in refimpl(*command, "--arch", "lenet5", code=2).stderr
+    said = refimpl("train", "--arch", "lenet5", "--dataset", "strokes-small", "--method", "l1-0.01", code=2).stderr
+    assert "l1-0.01 is no method of lenet5: choose one of natural, fgsm, pgd" in said
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

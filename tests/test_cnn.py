@@ -11,15 +11,23 @@ from numpy.testing import assert_allclose, assert_array_equal
 from refimpl import UsageError, cnn, cross_entropy, gradients, input_gradient, oracle
 from refimpl.fast import logits
 from refimpl.matrix import as_matrix
-from refimpl.networks import CNN
+from refimpl.networks import CNN, SIZES, lenet5
 from refimpl.tape import Pullback
 
 OPTIONS = [(padding, activation) for padding in ("valid", "same") for activation in ("relu", "tanh", "identity")]
+OPTIONS += [("valid", "leaky-relu"), ("same", "leaky-relu")]
 SIDE = 10
+LENET_SIDE = 17
 
 
 def small(padding="valid", seed=1, dtype="float64", backend=NUMPY):
     return cnn.init(backend, seed, dtype, padding=padding, filters=3, side=SIDE, hidden_units=5, classes=4)
+
+
+def small_lenet(dtype="float64", backend=NUMPY):
+    """Filters of 5 x 5, more in the second block: 17-13-6-2-1 pixels a side; biases that are not 0."""
+    sizes = {"filters": (2, 3), "kernel": 5, "side": LENET_SIDE, "hidden_units": 5, "classes": 4}
+    return {name: p + 0.1 for name, p in cnn.init(backend, 1, dtype, **sizes).items()}
 
 
 @pytest.fixture
@@ -56,16 +64,39 @@ def test_forward_is_the_naive_loop_which_pools_after_the_activation(x, padding, 
     assert_allclose(logits, naive.cnn(params, x, padding, activation), rtol=1e-10)
 
 
+def test_lenet_5_has_the_authors_shapes():
+    """28-24-12-8-4 pixels a side, hence 50 * 4 * 4 = 800 features."""
+    params = cnn.init(NUMPY, **SIZES["lenet5"])
+    assert [params[f"W{i}"].shape for i in range(1, 5)] == [(20, 1, 5, 5), (50, 20, 5, 5), (500, 800), (10, 500)]
+    assert [t.shape for t in lenet5().hidden(params, np.zeros((2, 784), np.float32))] == [(2, 2880), (2, 800), (2, 500)]
+    assert lenet5().forward(params, np.zeros((2, 784), np.float32))[0].shape == (2, 10)
+
+
+def test_lenet_5_is_the_naive_loop(rng):
+    params, x = small_lenet(), rng.uniform(size=(3, LENET_SIDE**2))
+    expected = naive.cnn(params, x, "valid", "leaky-relu", "leaky-relu")
+    assert_allclose(lenet5().forward(params, x)[0], expected, rtol=1e-10)
+    assert np.abs(expected - naive.cnn(params, x, "valid", "leaky-relu", "tanh")).max() > 1e-3
+
+
 @pytest.mark.parametrize(("padding", "activation"), OPTIONS)
 def test_gradients_are_autograds_and_the_finite_differences(x, rng, padding, activation):
-    params = {name: p + 0.1 * rng.normal(size=p.shape) for name, p in small(padding).items()}
+    check_gradients(CNN(padding, activation), small(padding), x, rng)
+
+
+def test_so_are_lenet_5s(rng):
+    check_gradients(lenet5(), small_lenet(), rng.uniform(size=(3, LENET_SIDE**2)), rng)
+
+
+def check_gradients(network, params, x, rng):
+    params = {name: p + 0.1 * rng.normal(size=p.shape) for name, p in params.items()}
     y, names = rng.integers(0, 4, 3), list(params)
 
     def loss(x, *values):
-        logits, _ = cnn.forward(dict(zip(names, values, strict=True)), x, padding=padding, activation=activation)
+        logits, _ = network.forward(dict(zip(names, values, strict=True)), x)
         return cross_entropy(logits, y)[0]
 
-    logits, tape = cnn.forward(params, x, padding=padding, activation=activation)
+    logits, tape = network.forward(params, x)
     dz = cross_entropy(logits, y)[1].x(1.0)
     found = gradients(tape, dz)
     assert list(found) == names
@@ -103,12 +134,15 @@ def test_an_input_gradient_computes_no_weight_gradient_and_the_reverse(x):
     assert list(gradients(stopped, dz)) == list(params)
 
 
-def test_the_net_runs_on_every_backend(be, x, rng):
-    y, dtype = rng.integers(0, 4, 3), be.dtype
-    params, reference = small(dtype=dtype, backend=be.backend), small()
-    logits, tape = cnn.forward(params, be.array(x))
+@pytest.mark.parametrize(
+    ("network", "net", "side"), [(CNN(), small, SIDE), (lenet5(), small_lenet, LENET_SIDE)], ids=["cnn", "lenet5"]
+)
+def test_the_net_runs_on_every_backend(be, rng, network, net, side):
+    x, y, dtype = rng.uniform(size=(3, side**2)), rng.integers(0, 4, 3), be.dtype
+    params, reference = net(dtype=dtype, backend=be.backend), net()
+    logits, tape = network.forward(params, be.array(x))
     dz = cross_entropy(logits, be.array(y, "int64"))[1].x(1.0)
-    expected_logits, expected_tape = cnn.forward(reference, x)
+    expected_logits, expected_tape = network.forward(reference, x)
     expected_dz = cross_entropy(expected_logits, y)[1].x(1.0)
     tolerance = {"rtol": be.tolerance, "atol": be.tolerance}
     assert_allclose(be.host(logits), expected_logits, **tolerance)
@@ -139,6 +173,10 @@ def test_options_that_are_none_are_refused(x):
         cnn.forward(small(), x, padding="full")
     with pytest.raises(UsageError, match="activation must be one of relu, tanh, identity"):
         cnn.forward(small(), x, activation="gelu")
+    with pytest.raises(UsageError, match=r"activation must be one of relu, .*, leaky-relu, got 'gelu'"):
+        cnn.forward(small(), x, dense_activation="gelu")
+    with pytest.raises(UsageError, match="15 x 15 pixels are too small for two blocks"):
+        cnn.init(NUMPY, side=15, kernel=5)
     with pytest.raises(UsageError, match="too small for two blocks"):
         cnn.init(NUMPY, side=9)
     assert_array_equal(cnn.init(NUMPY, side=10)["W3"].shape, (128, 32))

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from refimpl import Attack, UsageError, cnn, cross_entropy, fast, gradients, input_gradient, sgd
 from refimpl.adversary import Adversary
+from refimpl.cnn import ACTIVATIONS
 from refimpl.cnn_workspace import PIECE, CNNWorkspace
 from refimpl.fused_step import FusedStep
 from refimpl.networks import CNN
@@ -17,12 +18,13 @@ from refimpl.penalty import Penalty
 from refimpl.step import Step
 from refimpl.workspace import one_hot
 
-OPTIONS = [(padding, activation) for padding in ("valid", "same") for activation in ("relu", "tanh", "identity")]
+OPTIONS = [(padding, activation) for padding in ("valid", "same") for activation in ACTIVATIONS]
 TOLERANCE = {"float64": 1e-11, "float32": 5e-5}
 
 
-def problem(rng, padding="valid", dtype="float64", batch=7, side=15):
-    params = cnn.init(NUMPY, 2, dtype, padding=padding, filters=5, side=side, hidden_units=6, classes=4)
+def problem(rng, padding="valid", dtype="float64", batch=7, side=15, filters=5, kernel=3):
+    sizes = {"filters": filters, "kernel": kernel, "side": side, "hidden_units": 6, "classes": 4}
+    params = cnn.init(NUMPY, 2, dtype, padding=padding, **sizes)
     params = {name: (p + 0.1 * rng.normal(size=p.shape)).astype(dtype) for name, p in params.items()}
     return params, rng.uniform(size=(batch, side * side)).astype(dtype), rng.integers(0, 4, batch)
 
@@ -31,7 +33,20 @@ def problem(rng, padding="valid", dtype="float64", batch=7, side=15):
 @pytest.mark.parametrize(("padding", "activation"), OPTIONS)
 @pytest.mark.parametrize("side", [14, 15])
 def test_it_is_the_readable_net(rng, padding, activation, dtype, side):
-    network, (params, x, y) = CNN(padding, activation), problem(rng, padding, dtype, side=side)
+    check_passes(CNN(padding, activation), *problem(rng, padding, dtype, side=side))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dense_activation", ACTIVATIONS)
+@pytest.mark.parametrize(("padding", "kernel"), [("valid", 5), ("same", 5), ("valid", 2)])
+def test_so_it_is_with_other_filters_and_another_dense_layer(rng, dtype, dense_activation, padding, kernel):
+    """LeNet-5 among them: filters of another side, of which the blocks have different numbers."""
+    params, x, y = problem(rng, padding, dtype, side=18, filters=(4, 6), kernel=kernel)
+    check_passes(CNN(padding, "leaky-relu", dense_activation=dense_activation), params, x, y)
+
+
+def check_passes(network, params, x, y):
+    dtype = str(x.dtype)
     logits, tape = network.forward(params, x)
     loss, pull = cross_entropy(logits, y)
     passes = CNNWorkspace(*x.shape, params, network)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from refimpl import UsageError
 from refimpl.config import Config
 from refimpl.methods import METHODS, NATURAL
+from refimpl.networks import lenet5
 from refimpl.settings import from_toml, to_toml
 
 settings = st.fixed_dictionaries(
@@ -46,7 +47,7 @@ low_rank_settings = st.fixed_dictionaries(
         "preconditioner": st.sampled_from(["scalar", "exact", "none"]),
         "momentum": st.floats(0, 0.99),
         "adversarial": st.sampled_from(["none", "fgsm", "pgd"]),
-        "arch": st.sampled_from(["fcnn", "cnn"]),
+        "arch": st.sampled_from(["fcnn", "cnn", "lenet5"]),
     },
 )
 
@@ -97,6 +98,15 @@ def test_the_cnns_defaults_are_the_papers():
     assert Config.of() == Config()
 
 
+def test_lenet_5s_defaults_are_those_of_the_authors_of_low_rank_training():
+    """Their program's: batches of 128, learning rate 0.1, momentum 0.3. Of Adam they say nothing."""
+    config, adam = Config.of(arch="lenet5"), Config.of(arch="lenet5", optimizer="adam")
+    assert (config.batch_size, config.learning_rate, config.momentum) == (128, 0.1, 0.3)
+    assert (adam.batch_size, adam.learning_rate, adam.momentum) == (128, 0.001, 0.0)
+    assert config.epochs_for(60_000) == 5
+    assert (config.depth, config.network) == (4, lenet5())
+
+
 def test_every_named_method_is_a_configuration_of_that_name():
     assert len(METHODS["fcnn"]) == 7 + 2  # the rows of Table 1 and the joint ones of Figures 2 and 3
     assert len(METHODS["cnn"]) == 7  # the rows of Table 2
@@ -140,6 +150,11 @@ def test_every_named_method_is_a_configuration_of_that_name():
         ("arch = 'cnn'\n[l1]\nW5 = 0.1", "a regularized layer must be one of W1, W2, W3, W4"),
         ("arch = 'cnn'\nwidths = [784, 10]", "widths belong to fcnn"),
         ("padding = 'same'", "padding and activation belong to cnn"),
+        ("arch = 'lenet5'\npadding = 'same'", "padding and activation belong to cnn, not to lenet5"),
+        ("arch = 'lenet5'\nwidths = [784, 9, 10]", "widths belong to fcnn"),
+        ("arch = 'lenet5'\njoint = 0.1", "filters do not chain"),
+        ("arch = 'lenet5'\nmargin_reach = 0.1", "a CNN's filters are none"),
+        ("arch = 'lenet5'\n[l1]\nW5 = 0.1", "a regularized layer must be one of W1, W2, W3, W4"),
         ("arch = 'cnn'\npadding = 'full'", "padding must be one of valid, same"),
         ("arch = 'cnn'\nactivation = 'gelu'", "activation must be one of relu, tanh, identity"),
         ("low_rank = 0", "above 0 % and at most 100 % of the full rank, got 0 %"),

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import matrices, seeds
 
 from refimpl import UsageError, effective_rank, effective_sparsity, oracle
-from refimpl.conv import col2im, conv2d, identity, im2col, max_pool, pad, relu
+from refimpl.conv import col2im, conv2d, identity, im2col, leaky_relu, max_pool, pad, relu
 from refimpl.matrix import as_matrix
 
 
@@ -86,7 +86,7 @@ def test_max_pool_is_the_naive_loop(x):
 @given(images(), seeds)
 def test_pullbacks_of_pool_pad_and_activations_are_autograds_and_the_finite_differences(x, seed):
     rng = np.random.default_rng(seed)
-    for primitive in (max_pool, relu, identity, lambda x: pad(x, 2), lambda x: pad(x, 0)):
+    for primitive in (max_pool, relu, leaky_relu, identity, lambda x: pad(x, 2), lambda x: pad(x, 0)):
         y, pull = primitive(x)
         dy, direction = rng.normal(size=y.shape), rng.normal(size=x.shape)
         expected = oracle.vjp(lambda x, f=primitive: f(x)[0], (x,), dy)[0]
@@ -105,6 +105,16 @@ def test_of_equal_entries_the_first_is_the_largest_on_every_backend(be, window, 
     assert_array_equal(dx, np.eye(4)[first])
 
 
+@given(images())
+def test_leaky_relu_is_a_hundredth_of_what_relu_leaves_out(x):
+    """y = relu(x) - relu(-x) / 100, which runs both ways; at 0 the slope is that of the left."""
+    y, pull = leaky_relu(x)
+    assert_allclose(y, relu(x)[0] - relu(-x)[0] / 100, rtol=1e-12)
+    assert_allclose(np.where(y > 0, y, 100 * y), x, rtol=1e-12)
+    assert_allclose(pull.x(x) * x, y * x, rtol=1e-12)  # homogeneous of degree 1: its slope times x is y
+    assert_allclose(leaky_relu(0 * x)[1].x(x), x / 100, rtol=1e-12)
+
+
 def test_an_odd_last_row_and_column_are_left_out(rng):
     x = rng.normal(size=(1, 1, 5, 3))
     y, pull = max_pool(x)
@@ -116,7 +126,7 @@ def test_an_odd_last_row_and_column_are_left_out(rng):
 
 def test_a_stack_of_cotangents_is_many_cotangents(rng):
     x, W, b = rng.normal(size=(2, 3, 7, 7)), rng.normal(size=(4, 3, 3, 3)), rng.normal(size=4)
-    for y, pull in (conv2d(x, W, b), max_pool(x), pad(x, 1), relu(x)):
+    for y, pull in (conv2d(x, W, b), max_pool(x), pad(x, 1), relu(x), leaky_relu(x)):
         stack = rng.normal(size=(5, *y.shape))
         for ours, dy in zip(pull.x(stack), stack, strict=True):
             assert_allclose(ours, pull.x(dy), rtol=1e-12)
@@ -130,8 +140,9 @@ def test_primitives_stay_on_their_backend(be, rng):
         y, pull = conv2d(padded, W, b)
         pooled, unpool = max_pool(y)
         h, slope = relu(pooled)
-        dy = unpool.x(slope.x(array(np.ones(h.shape))))
-        return [h, back.x(pull.x(dy)), *pull.params(dy)]
+        leaky, leak = leaky_relu(pooled)
+        dy = unpool.x(slope.x(leak.x(array(np.ones(h.shape)))))
+        return [h, leaky, back.x(pull.x(dy)), *pull.params(dy)]
 
     expected = all_of(x, W, b, lambda a: a)
     for result, value in zip(all_of(be.array(x), be.array(W), be.array(b), be.array), expected, strict=True):

@@ -11,25 +11,33 @@ from strategies import seeds
 
 from refimpl import UsageError, cnn, cross_entropy, fcnn, gradients, input_gradient, oracle, sgd
 from refimpl.backend import to_host
+from refimpl.config import Config
 from refimpl.conv import conv2d
 from refimpl.layers import layers
 from refimpl.low_rank import as_columns, product, tangent
 from refimpl.low_rank_net import dense, factorised, factors, init, is_low_rank, layer, n_weights, ranks
 from refimpl.low_rank_sgd import LowRank, low_rank_sgd
-from refimpl.networks import CNN
+from refimpl.networks import CNN, lenet5
 from refimpl.objectives import logits, loss_gradient, margin_gradients, taped_loss_gradient, taped_margin_gradients
 from refimpl.ops import affine
 
 WIDTHS = (12, 7, 5, 4)
 SIDE = 10
-NETS = {"fcnn": (fcnn, 12), "cnn": (CNN(), SIDE * SIDE), "cnn, same, relu": (CNN("same", "relu"), SIDE * SIDE)}
+NETS = {
+    "fcnn": (fcnn, 12),
+    "cnn": (CNN(), SIDE * SIDE),
+    "cnn, same, relu": (CNN("same", "relu"), SIDE * SIDE),
+    "lenet5": (lenet5(), 16 * 16),
+}
+SMALLER = {"lenet5": {"filters": (3, 4), "kernel": 5, "side": 16}}
 
 
 def weights(name, backend=NUMPY, dtype="float64"):
     if name == "fcnn":
         return fcnn.init(backend, widths=WIDTHS, dtype=dtype)
     padding = NETS[name][0].padding
-    return cnn.init(backend, 1, dtype, padding=padding, filters=3, side=SIDE, hidden_units=5, classes=4)
+    sizes = SMALLER.get(name, {"filters": 3, "side": SIDE})
+    return cnn.init(backend, 1, dtype, padding=padding, hidden_units=5, classes=4, **sizes)
 
 
 def net(name, share=0.5, backend=NUMPY, dtype="float64", seed=0):
@@ -72,6 +80,8 @@ def test_lenet_5_has_the_ranks_and_weights_of_the_authors_program():
     shapes = {"W1": (20, 1, 5, 5), "W2": (50, 20, 5, 5), "W3": (500, 800), "W4": (10, 500)}
     lenet = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     assert n_weights(lenet) == 430_500
+    ours = Config(arch="lenet5").init(NUMPY)
+    assert {name: p.shape for name, p in ours.items() if name.startswith("W")} == shapes
     for share, expected, saved in ((0.5, [10, 25, 250, 10], 0.053), (1 - 0.8, [4, 10, 100, 10], 0.649)):
         assert list(ranks(lenet, share).values()) == expected
         assert 1 - n_weights(init(NUMPY, 0, lenet, share, "float32")) / 430_500 == pytest.approx(saved, abs=5e-4)
@@ -289,7 +299,7 @@ def test_settings_that_are_none_are_refused(settings, message):
         LowRank(**{"share": 0.5} | settings)
 
 
-@pytest.mark.parametrize("name", ["fcnn", "cnn"])
+@pytest.mark.parametrize("name", ["fcnn", "cnn", "lenet5"])
 def test_steps_run_on_every_backend_and_agree(be, name):
     network, (x, y) = NETS[name][0], batch(name)
     optimizer = low_rank_sgd(LowRank(0.5, preconditioner="exact"), 0.1, 0.5)

@@ -240,6 +240,7 @@ def flipped(pull: Pullback) -> Pullback:
         ("cross_entropy", lambda f: with_pullback(f, halved), "cross-entropy"),
         ("margins", lambda f: with_pullback(f, halved), "margins"),
         ("conv2d", lambda f: with_pullback(f, flipped), "conv2d"),
+        ("leaky_relu", lambda f: with_pullback(f, halved), "leaky relu"),
         ("max_pool", lambda f: with_pullback(f, halved), "max-pool"),
         ("col2im", lambda f: lambda *a: f(*a)[..., ::-1], "im2col"),
         ("nuclear", lambda f: with_gradient(f, lambda G: G / 2), "nuclear norm"),

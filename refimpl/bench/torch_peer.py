@@ -31,7 +31,12 @@ def network(ours: Network, params: Params, side: int) -> torch.nn.Sequential:
 
 def _convolutional(ours: CNN, params: Params, side: int) -> list[torch.nn.Module]:
     """Pooling first, then the activation: the better order here too."""
-    activation = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "identity": torch.nn.Identity}[ours.activation]
+    activation = {
+        "relu": torch.nn.ReLU,
+        "tanh": torch.nn.Tanh,
+        "identity": torch.nn.Identity,
+        "leaky-relu": torch.nn.LeakyReLU,
+    }[ours.activation]
     modules: list[torch.nn.Module] = [torch.nn.Unflatten(1, (1, side, side))]
     for name in ("W1", "W2"):
         filters, channels, k, _ = params[name].shape
