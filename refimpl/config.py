@@ -116,9 +116,7 @@ class Config:
         if self.proximal and self.optimizer != "sgd":
             raise UsageError("proximal steps have the length of sgd's steps; adam's differ from weight to weight")
         if self.adversarial_share != 1 and self.adversarial == "none":
-            raise UsageError(
-                f"an adversarial share of the batch needs an attack: --adversarial {' or '.join(ADVERSARIES[1:])}"
-            )
+            raise UsageError(f"an adversarial share needs an attack: --adversarial {' or '.join(ADVERSARIES[1:])}")
         if (self.margin_reach or self.row_column) and self.arch != "fcnn":
             raise UsageError("the bound of the margins is for dense layers: a CNN's filters are none, take fcnn")
         if self.eps_weights and not self.margin_reach:
@@ -175,9 +173,7 @@ class Config:
                 raise UsageError("tau, low_rank_mode and preconditioner belong to low-rank training: give a low_rank")
             return None
         if self.l1 or self.nuclear or self.joint or self.margin_reach or self.row_column or self.weights_adversarial:
-            raise UsageError(
-                "regularizers and adversaries of weights are for full weights, which layers of low rank have not"
-            )
+            raise UsageError("regularizers and adversaries of weights are for full weights, not for layers of low rank")
         if self.optimizer != "sgd":
             raise UsageError("low-rank training has sgd's steps, with momentum if you like; not adam's")
         return LowRank(self.low_rank, self.tau, self.low_rank_mode, self.preconditioner)
