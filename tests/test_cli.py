@@ -412,7 +412,7 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_the_command(refimpl):
         time.sleep(0.05)
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "`refimpl train --resume run` continues it" in errors
     assert "Traceback" not in errors
@@ -427,7 +427,9 @@ def test_help_shows_defaults_and_units(refimpl):
     text = re.sub(r"\s+", " ", refimpl("attack", "--help").stdout)
     assert "units of pixels in [0, 1]" in text
     assert "[default: (0.05; 0.5 for pgd-l2 and lora-pgd)]" in text
-    assert "[default: (0.001; cnn 0.01 from scratch)]" in re.sub(r"\s+", " ", refimpl("train", "--help").stdout)
+    assert "[default: (0.001; cnn 0.01 from scratch; lenet5 0.1)]" in re.sub(
+        r"\s+", " ", refimpl("train", "--help").stdout
+    )
 
 
 def test_verify_shows_what_holds_and_what_does_not(refimpl, tmp_path):
