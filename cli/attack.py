@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from refimpl.adversary import IN_L2, STEPS, Attack, Guide
-from refimpl.config import EPS_L2
+from refimpl.attacks.base import IN_L2, STEPS, Attack, Guide
 from refimpl.errors import UsageError
-from refimpl.evaluate import Outcome, fooling
-from refimpl.records import write_outcome
-from refimpl.runs import Run
-from refimpl.spectra import describe, matched
+from refimpl.measures.fooling import Outcome, fooling
+from refimpl.measures.perturbation_spectrum import describe, matched
+from refimpl.runs.config import EPS_L2
+from refimpl.runs.folder import Run
+from refimpl.runs.results import write_outcome
 
 from . import joint, options
 from .console import Bar, note, percent, report, table, warn

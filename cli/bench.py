@@ -12,11 +12,11 @@ import click
 from refimpl.backend import Backend, Params
 from refimpl.backend import backend as make_backend
 from refimpl.bench.race import pin
-from refimpl.config import Config
 from refimpl.data import Dataset, Split
-from refimpl.low_rank_net import dense
-from refimpl.networks import PAPERS
-from refimpl.objectives import Network
+from refimpl.low_rank.network import dense
+from refimpl.networks.architectures import PAPERS
+from refimpl.networks.gradients import Network
+from refimpl.runs.config import Config
 
 from . import options
 from .console import note, report, table

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from refimpl.records import to_json
+from refimpl.runs.results import to_json
 
 LOG_WIDTH = 500  # in a log or a pipe a line may be as long as it needs to be
 

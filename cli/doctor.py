@@ -7,7 +7,7 @@ import click
 
 from refimpl.backend import cupy_trouble, describe_gpu
 from refimpl.data import REGISTRY, places
-from refimpl.manifest import environment
+from refimpl.runs.manifest import environment
 
 from . import options
 from .console import report, table

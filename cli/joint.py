@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from refimpl.attacks.joint import MODES
+from refimpl.attacks.input_weight import MODES
+from refimpl.attacks.input_weight_settings import STEPS, JointAttack
 from refimpl.errors import UsageError
-from refimpl.evaluate import Outcome
-from refimpl.joint import STEPS, JointAttack
-from refimpl.joint_evaluate import joint_fooling
-from refimpl.low_rank_net import dense
+from refimpl.low_rank.network import dense
+from refimpl.measures.fooling import Outcome
+from refimpl.measures.fooling_weights import joint_fooling
 
 from .console import Bar
 from .options import Decorator

@@ -5,9 +5,9 @@ from typing import Any
 import click
 
 from refimpl.backend import backend
-from refimpl.config import Config
-from refimpl.low_rank_net import dense, n_weights
-from refimpl.low_rank_sgd import MODES, PRECONDITIONERS
+from refimpl.low_rank.network import dense, n_weights
+from refimpl.low_rank.sgd import MODES, PRECONDITIONERS
+from refimpl.runs.config import Config
 
 from .console import note, percent
 from .options import Share

@@ -6,11 +6,11 @@ from typing import Any
 import click
 
 from refimpl.atomic import write_text
-from refimpl.layers import information, layers
-from refimpl.low_rank_net import dense, n_weights
-from refimpl.metrics import interval
-from refimpl.records import to_json
-from refimpl.train import score
+from refimpl.low_rank.network import dense, n_weights
+from refimpl.measures.accuracy import interval
+from refimpl.measures.per_layer import information, layers
+from refimpl.runs.results import to_json
+from refimpl.training.loop import score
 
 from . import options
 from .console import out, percent, report, table

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from refimpl.adversary import SIDE
+from refimpl.attacks.base import SIDE
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -22,9 +22,9 @@ from refimpl.experiments import (
     schedule,
 )
 from refimpl.experiments.verdict import verdict, worse
-from refimpl.methods import METHODS
-from refimpl.networks import PAPERS
-from refimpl.records import to_json
+from refimpl.networks.architectures import PAPERS
+from refimpl.runs.presets import METHODS
+from refimpl.runs.results import to_json
 
 from . import options
 from .console import Bar, note, out, percent, report, table

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from refimpl.errors import RefimplError
-from refimpl.runs import Run, list_runs
+from refimpl.runs.folder import Run, list_runs
 
 from . import options
 from .console import note, percent, report, table

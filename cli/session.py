@@ -12,12 +12,12 @@ from threadpoolctl import threadpool_limits
 
 from refimpl.backend import Backend, Params
 from refimpl.backend import backend as make_backend
-from refimpl.config import Config
 from refimpl.data import Dataset, load, resolve
 from refimpl.errors import DataError
-from refimpl.low_rank_net import dense, factorised
-from refimpl.objectives import Network
-from refimpl.runs import Run
+from refimpl.low_rank.network import dense, factorised
+from refimpl.networks.gradients import Network
+from refimpl.runs.config import Config
+from refimpl.runs.folder import Run
 
 from .console import note, warn
 

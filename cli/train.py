@@ -5,16 +5,16 @@ from typing import Any
 
 import click
 
-from refimpl.adversary import ATTACKS, Attack
+from refimpl.attacks.base import ATTACKS, Attack
 from refimpl.backend import backend as make_backend
-from refimpl.cnn import ACTIVATIONS, PADDINGS
-from refimpl.config import ADVERSARIES, WATCHES, Config
 from refimpl.data import load
-from refimpl.fit import fit
-from refimpl.methods import METHODS
-from refimpl.networks import ARCHITECTURES
-from refimpl.runs import Run
-from refimpl.train import Record
+from refimpl.networks.architectures import ARCHITECTURES
+from refimpl.networks.cnn import ACTIVATIONS, PADDINGS
+from refimpl.runs.config import ADVERSARIES, WATCHES, Config
+from refimpl.runs.fit import fit
+from refimpl.runs.folder import Run
+from refimpl.runs.presets import METHODS
+from refimpl.training.loop import Record
 
 from . import attack, low_rank, measure, options
 from .console import Bar, note, percent, report, warn

@@ -7,8 +7,8 @@ import click
 
 from refimpl.atomic import write_text
 from refimpl.backend import backend as make_backend
-from refimpl.derivatives import compare
 from refimpl.errors import UsageError, VerdictError
+from refimpl.theory.gradcheck import compare
 
 from . import options
 from .console import Bar, note, out, report, table
@@ -37,7 +37,7 @@ def verify(
     statements of the paper are expected to fail as printed and to hold as corrected; the exit code is 5 when any
     verdict is not the expected one.
     """
-    from refimpl.statements import STATEMENTS, judge, named
+    from refimpl.theory.statements import STATEMENTS, judge, named
 
     if html and not html.parent.is_dir():
         raise UsageError(f"--html {html}: there is no folder {html.parent}")

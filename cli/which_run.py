@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from refimpl.backend import backend as make_backend
-from refimpl.checkpoint import Checkpoint
-from refimpl.config import Config
 from refimpl.errors import DataError, UsageError
-from refimpl.methods import METHODS, NATURAL
-from refimpl.runs import Run
-from refimpl.settings import read_settings
+from refimpl.runs.checkpoint import Checkpoint
+from refimpl.runs.config import Config
+from refimpl.runs.folder import Run
+from refimpl.runs.presets import METHODS, NATURAL
+from refimpl.runs.toml import read_settings
 
 from . import low_rank
 from .console import warn

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from refimpl.experiments import CONTROL, SOURCE
-from refimpl.methods import METHODS
+from refimpl.runs.presets import METHODS
 
 from .finished import Finished, Line, label
 

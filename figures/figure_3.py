@@ -1,6 +1,6 @@
 """Figure 3: the fooling ratio of each attack for each defence of the fully connected net."""
 
-from refimpl.adversary import ATTACKS
+from refimpl.attacks.base import ATTACKS
 
 from .curves import Curves, Panel, fooling
 

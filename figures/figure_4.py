@@ -1,6 +1,6 @@
 """Figure 4: the fooling ratio of each attack for each defence of the CNN."""
 
-from refimpl.adversary import ATTACKS
+from refimpl.attacks.base import ATTACKS
 
 from .curves import Curves, Panel, fooling
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from refimpl.errors import DataError
 from refimpl.experiments import CONTROL, SOURCE
-from refimpl.experiments.carry_out import RESULT
-from refimpl.matrix import as_matrix
-from refimpl.runs import Run
-from refimpl.watch import due
+from refimpl.experiments.run_experiment import RESULT
+from refimpl.parameters import as_matrix
+from refimpl.runs.folder import Run
+from refimpl.training.monitor import due
 
 Line = dict[str, Any]
 LABELS = {SOURCE: "natural", CONTROL: "natural, continued", "fgsm": "FGSM", "pgd": "PGD"}

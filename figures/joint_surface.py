@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from refimpl.attacks.input_weight_settings import STEPS
 from refimpl.errors import DataError
-from refimpl.joint import STEPS
-from refimpl.runs import list_runs
+from refimpl.runs.folder import list_runs
 
 TITLES = {
     "natural": "natural training",

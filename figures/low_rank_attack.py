@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from refimpl.adversary import IN_L2, SIDE, STEPS
+from refimpl.attacks.base import IN_L2, SIDE, STEPS
 from refimpl.errors import DataError
-from refimpl.runs import list_runs
+from refimpl.runs.folder import list_runs
 
 Columns = dict[str, list[Any]]
 COLUMNS = ("panel", "series", "eps", "rank", "index", "mean", "low", "high", "runs")

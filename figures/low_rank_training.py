@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from refimpl.config import Config
 from refimpl.errors import DataError
-from refimpl.runs import list_runs
+from refimpl.runs.config import Config
+from refimpl.runs.folder import list_runs
 
 Columns = dict[str, list[Any]]
 COLUMNS = ("attack", "net", "eps", "mean", "low", "high", "seeds")

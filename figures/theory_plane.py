@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from refimpl.theory import adversarial_error, l1_norm, margins, projection, sparsity
+from refimpl.theory.linear import adversarial_error, l1_norm, margins, projection, sparsity
 
 from .drawing import Drawing
 

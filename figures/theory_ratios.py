@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from refimpl.theory import l1_norm, projection, sparsity
+from refimpl.theory.linear import l1_norm, projection, sparsity
 
 from .drawing import Drawing
 

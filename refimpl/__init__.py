@@ -26,21 +26,26 @@ Read the source in this order; each file fits on a screen or two.
 The mathematics knows nothing of files, the files nothing of the command line.
 """
 
-from . import attacks, cnn, fcnn, operators, regularizers, theory
-from .adversary import Attack
+from . import attacks, regularizers
+from .attacks.base import Attack
+from .attacks.input_weight_settings import JointAttack
 from .backend import backend, namespace
-from .certificates import margin_reach
 from .data import load
 from .errors import BackendError, DataError, NumericalError, RefimplError, UsageError
-from .evaluate import fooling
-from .information import label_information, mutual_information
-from .joint import JointAttack
-from .joint_evaluate import joint_fooling
-from .loss import cross_entropy, margins
-from .metrics import accuracy, effective_rank, effective_sparsity, interval
-from .objectives import least_margin, loss_gradient, margin_gradients
-from .optim import adam, sgd
+from .layers.loss import cross_entropy, margins
+from .measures.accuracy import accuracy, interval
+from .measures.certificates import margin_reach
+from .measures.fooling import fooling
+from .measures.fooling_weights import joint_fooling
+from .measures.information import label_information, mutual_information
+from .measures.rank_sparsity import effective_rank, effective_sparsity
+from .networks import cnn, fcnn
+from .networks.gradients import least_margin, loss_gradient, margin_gradients
+from .optimizers.adam import adam
+from .optimizers.sgd import sgd
 from .tape import Pullback, gradients, input_gradient
+from .theory import convolution_matrix as operators
+from .theory import linear as theory
 
 __version__ = "0.1.0"
 

@@ -11,10 +11,9 @@ from strategies import affine_inputs, budgets, linear_classifiers, seeds
 
 from refimpl import NumericalError, UsageError
 from refimpl.attacks import distance, fgsm, gnm, pgd, strongest, verify
-from refimpl.attacks.ascent import ascend
+from refimpl.attacks.ball import ascend, bounds, project
 from refimpl.backend import namespace
-from refimpl.loss import cross_entropy, margin_directions, margins
-from refimpl.projections import bounds, project
+from refimpl.layers.loss import cross_entropy, margin_directions, margins
 
 DUAL = {"inf": 1, "2": 2, "1": np.inf}
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from safetensors.numpy import load_file, save_file
 
-from refimpl import DataError, fcnn
-from refimpl.checkpoint import Checkpoint, check_shapes, read, write
+from refimpl import DataError
+from refimpl.networks import fcnn
+from refimpl.runs.checkpoint import Checkpoint, check_shapes, read, write
 
 FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from refimpl.adversary import ATTACKS
+from refimpl.attacks.base import ATTACKS
 from refimpl.backend import cupy_trouble
 from refimpl.bench.memory import peak_bytes
-from refimpl.checkpoint import read
-from refimpl.runs import Run
+from refimpl.runs.checkpoint import read
+from refimpl.runs.folder import Run
 
 QUICK = ("--dataset", "strokes", "--epochs", "2")
 
@@ -456,7 +456,7 @@ def test_verify_gradients_and_json(refimpl):
 
 
 def test_verify_ends_with_5_when_a_verdict_is_not_the_expected_one(refimpl, monkeypatch):
-    theorem = importlib.import_module("refimpl.statements.theorem")
+    theorem = importlib.import_module("refimpl.theory.statements.theorem")
     monkeypatch.setattr(theorem, "projection", lambda V: 2 * V @ V.T)
     result = refimpl("verify", "remark-1", "--examples", 50, code=5)
     assert "refuted; expected: holds" in result.stdout

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from refimpl import fcnn, load
-from refimpl.checkpoint import read
-from refimpl.low_rank import truncated
-from refimpl.low_rank_net import dense, factorised, factors, n_weights
-from refimpl.runs import Run
+from refimpl import load
+from refimpl.low_rank.factorization import truncated
+from refimpl.low_rank.network import dense, factorised, factors, n_weights
+from refimpl.networks import fcnn
+from refimpl.runs.checkpoint import read
+from refimpl.runs.folder import Run
 
 SMALL = ("--dataset", "strokes-small", "--learning-rate", "0.1", "--no-report")
 TUNE = SMALL[2:]

@@ -8,11 +8,13 @@ import pytest
 from backends import NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
 
-from refimpl import UsageError, cnn, cross_entropy, gradients, input_gradient, oracle
-from refimpl.fast import logits
-from refimpl.matrix import as_matrix
-from refimpl.networks import CNN, SIZES, lenet5
+from refimpl import UsageError, cross_entropy, gradients, input_gradient
+from refimpl.fast.passes import logits
+from refimpl.networks import cnn
+from refimpl.networks.architectures import CNN, SIZES, lenet5
+from refimpl.parameters import as_matrix
 from refimpl.tape import Pullback
+from refimpl.theory import autograd_reference as oracle
 
 OPTIONS = [(padding, activation) for padding in ("valid", "same") for activation in ("relu", "tanh", "identity")]
 OPTIONS += [("valid", "leaky-relu"), ("same", "leaky-relu")]

@@ -7,16 +7,17 @@ import pytest
 from backends import NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
 
-from refimpl import Attack, UsageError, cnn, cross_entropy, fast, gradients, input_gradient, sgd
-from refimpl.adversary import Adversary
-from refimpl.cnn import ACTIVATIONS
-from refimpl.cnn_workspace import PIECE, CNNWorkspace
-from refimpl.fused_step import FusedStep
-from refimpl.networks import CNN
-from refimpl.objectives import loss_gradient, margin_gradients, taped_loss_gradient, taped_margin_gradients
-from refimpl.penalty import Penalty
-from refimpl.step import Step
-from refimpl.workspace import one_hot
+from refimpl import Attack, UsageError, cross_entropy, fast, gradients, input_gradient, sgd
+from refimpl.fast.cnn import PIECE, CNNWorkspace
+from refimpl.fast.dense import one_hot
+from refimpl.fast.step import FusedStep
+from refimpl.networks import cnn
+from refimpl.networks.architectures import CNN
+from refimpl.networks.cnn import ACTIVATIONS
+from refimpl.networks.gradients import loss_gradient, margin_gradients, taped_loss_gradient, taped_margin_gradients
+from refimpl.regularizers.penalty import Penalty
+from refimpl.training.adversarial import Adversary
+from refimpl.training.step import Step
 
 OPTIONS = [(padding, activation) for padding in ("valid", "same") for activation in ACTIVATIONS]
 TOLERANCE = {"float64": 1e-11, "float32": 5e-5}

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refimpl import UsageError
-from refimpl.config import Config
-from refimpl.methods import METHODS, NATURAL
-from refimpl.networks import lenet5
-from refimpl.settings import from_toml, to_toml
+from refimpl.networks.architectures import lenet5
+from refimpl.runs.config import Config
+from refimpl.runs.presets import METHODS, NATURAL
+from refimpl.runs.toml import from_toml, to_toml
 
 settings = st.fixed_dictionaries(
     {},

@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import matrices, seeds
 
-from refimpl import UsageError, effective_rank, effective_sparsity, oracle
-from refimpl.conv import col2im, conv2d, identity, im2col, leaky_relu, max_pool, pad, relu
-from refimpl.matrix import as_matrix
+from refimpl import UsageError, effective_rank, effective_sparsity
+from refimpl.layers.activations import identity, leaky_relu, relu
+from refimpl.layers.convolution import col2im, conv2d, im2col, pad
+from refimpl.layers.pooling import max_pool
+from refimpl.parameters import as_matrix
+from refimpl.theory import autograd_reference as oracle
 
 
 @st.composite

@@ -8,11 +8,12 @@ from backends import NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.numpy import load_file
 
-from refimpl import Attack, NumericalError, UsageError, fcnn, fooling
+from refimpl import Attack, NumericalError, UsageError, fooling
 from refimpl.attacks import verify
-from refimpl.objectives import logits
-from refimpl.ops import scale
-from refimpl.records import to_json, write_outcome
+from refimpl.layers.images import scale
+from refimpl.networks import fcnn
+from refimpl.networks.gradients import logits
+from refimpl.runs.results import to_json, write_outcome
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_a_list_of_budgets_shares_the_clean_pass(net, images, monkeypatch):
     labels = predictions(net, images)
     attacks = [Attack(name="fgsm", eps=eps) for eps in (0.01, 0.1, 0.3)]
     passes = []
-    monkeypatch.setattr("refimpl.evaluate.logits", lambda *args: passes.append(1) or logits(*args))
+    monkeypatch.setattr("refimpl.measures.fooling.logits", lambda *args: passes.append(1) or logits(*args))
     together = run(net, images, labels, *attacks, chunk=300)
     assert len(passes) == 1 + len(attacks)
     monkeypatch.undo()

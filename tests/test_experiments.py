@@ -16,8 +16,8 @@ from refimpl.experiments import ACCURACY, CONTROL, READINGS, carry_out, plan, re
 from refimpl.experiments.claims import course
 from refimpl.experiments.tables import comparison, tables
 from refimpl.experiments.verdict import DEPENDS, SUPPORTED, UNDECIDED, UNSUPPORTED, verdict, worse
-from refimpl.methods import METHODS
-from refimpl.runs import Run, list_runs
+from refimpl.runs.folder import Run, list_runs
+from refimpl.runs.presets import METHODS
 
 
 class AtOnce(Executor):

@@ -8,9 +8,11 @@ import pytest
 from backends import NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
 
-from refimpl import UsageError, cross_entropy, fcnn, gradients, input_gradient, oracle
-from refimpl.objectives import least_margin, loss_gradient, margin_gradients
+from refimpl import UsageError, cross_entropy, gradients, input_gradient
+from refimpl.networks import fcnn
+from refimpl.networks.gradients import least_margin, loss_gradient, margin_gradients
 from refimpl.tape import Pullback
+from refimpl.theory import autograd_reference as oracle
 
 WIDTHS = (12, 7, 5, 4)
 

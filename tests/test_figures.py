@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from refimpl.runs import Run
+from refimpl.runs.folder import Run
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from strategies import seeds, sizes
 
 from refimpl import UsageError, label_information, mutual_information
 from refimpl.bench.information import full_matrix
-from refimpl.information import mutual_informations
+from refimpl.measures.information import mutual_informations
 
 variances = st.floats(0.01, 10)
 

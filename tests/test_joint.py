@@ -11,32 +11,22 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import seeds
 
-from refimpl import (
-    Attack,
-    JointAttack,
-    NumericalError,
-    UsageError,
-    cnn,
-    cross_entropy,
-    fcnn,
-    joint_fooling,
-    margin_reach,
-)
-from refimpl.adversary import Adversary
+from refimpl import Attack, JointAttack, NumericalError, UsageError, cross_entropy, joint_fooling, margin_reach
 from refimpl.attacks import joint, pgd
-from refimpl.attacks.checks import verify_weights
-from refimpl.attacks.joint import MODES
-from refimpl.certificates import label_reach
-from refimpl.fused_step import FusedStep
-from refimpl.joint import WeightAdversary
-from refimpl.networks import CNN
-from refimpl.objectives import loss_gradient, taped_weight_gradients, weight_gradients
-from refimpl.ops import scale
-from refimpl.optim import sgd
-from refimpl.penalty import Penalty
-from refimpl.reach import ReachTerm
-from refimpl.records import to_json
-from refimpl.step import Step
+from refimpl.attacks.input_weight import MODES
+from refimpl.attacks.verify import verify_weights
+from refimpl.fast.step import FusedStep
+from refimpl.layers.images import scale
+from refimpl.measures.certificates import label_reach
+from refimpl.networks import cnn, fcnn
+from refimpl.networks.architectures import CNN
+from refimpl.networks.gradients import loss_gradient, taped_weight_gradients, weight_gradients
+from refimpl.optimizers.sgd import sgd
+from refimpl.regularizers.margin_bound import ReachTerm
+from refimpl.regularizers.penalty import Penalty
+from refimpl.runs.results import to_json
+from refimpl.training.adversarial import Adversary, WeightAdversary
+from refimpl.training.step import Step
 
 radii = st.sampled_from([0.0, 0.01, 0.2])
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from refimpl import fcnn
-from refimpl.checkpoint import read
-from refimpl.runs import Run
+from refimpl.networks import fcnn
+from refimpl.runs.checkpoint import read
+from refimpl.runs.folder import Run
 
 QUICK = ("--dataset", "strokes-small", "--no-report")
 

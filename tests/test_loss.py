@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import logits_and_labels, seeds
 
-from refimpl import oracle
-from refimpl.loss import cross_entropy, margin_directions, margins
+from refimpl.layers.loss import cross_entropy, margin_directions, margins
+from refimpl.theory import autograd_reference as oracle
 
 
 @given(logits_and_labels())

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from strategies import matrices, seeds, sizes
 
-from refimpl import UsageError, low_rank
-from refimpl.low_rank import as_columns, orthogonal, product, rank, retract, tangent, truncated
-from refimpl.metrics import condition_number
+from refimpl import UsageError
+from refimpl.low_rank import factorization as low_rank
+from refimpl.low_rank.factorization import as_columns, orthogonal, product, rank, retract, tangent, truncated
+from refimpl.measures.rank_sparsity import condition_number
 
 taus = st.floats(1e-3, 10)
 dtypes = st.sampled_from(["float32", "float64"])

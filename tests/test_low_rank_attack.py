@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import budgets, seeds
 
-from refimpl import UsageError, fcnn, fooling
-from refimpl.adversary import Adversary, Attack
+from refimpl import UsageError, fooling
 from refimpl.attacks import lora_pgd, pgd_l2, verify
+from refimpl.attacks.base import Attack
 from refimpl.attacks.lora_pgd import Factors, factor_gradients, random_factors, truncated, truncated_factors
-from refimpl.fcnn import init
-from refimpl.objectives import logits
-from refimpl.ops import scale
+from refimpl.layers.images import scale
+from refimpl.networks import fcnn
+from refimpl.networks.fcnn import init
+from refimpl.networks.gradients import logits
+from refimpl.training.adversarial import Adversary
 
 CHANNELS, HEIGHT, WIDTH = SHAPE = (2, 4, 5)
 PIXELS = CHANNELS * HEIGHT * WIDTH

@@ -9,9 +9,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from refimpl.data import load
-from refimpl.evaluate import Outcome
-from refimpl.runs import Run
-from refimpl.spectra import nuclear_norm, perturbations, spectral_share
+from refimpl.measures.fooling import Outcome
+from refimpl.measures.perturbation_spectrum import nuclear_norm, perturbations, spectral_share
+from refimpl.runs.folder import Run
 
 
 @pytest.fixture(scope="module")

@@ -9,17 +9,25 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import seeds
 
-from refimpl import UsageError, cnn, cross_entropy, fcnn, gradients, input_gradient, oracle, sgd
+from refimpl import UsageError, cross_entropy, gradients, input_gradient, sgd
 from refimpl.backend import to_host
-from refimpl.config import Config
-from refimpl.conv import conv2d
-from refimpl.layers import layers
-from refimpl.low_rank import as_columns, product, tangent
-from refimpl.low_rank_net import dense, factorised, factors, init, is_low_rank, layer, n_weights, ranks
-from refimpl.low_rank_sgd import LowRank, low_rank_sgd
-from refimpl.networks import CNN, lenet5
-from refimpl.objectives import logits, loss_gradient, margin_gradients, taped_loss_gradient, taped_margin_gradients
-from refimpl.ops import affine
+from refimpl.layers.convolution import conv2d
+from refimpl.layers.dense import affine
+from refimpl.low_rank.factorization import as_columns, product, tangent
+from refimpl.low_rank.network import dense, factorised, factors, init, is_low_rank, layer, n_weights, ranks
+from refimpl.low_rank.sgd import LowRank, low_rank_sgd
+from refimpl.measures.per_layer import layers
+from refimpl.networks import cnn, fcnn
+from refimpl.networks.architectures import CNN, lenet5
+from refimpl.networks.gradients import (
+    logits,
+    loss_gradient,
+    margin_gradients,
+    taped_loss_gradient,
+    taped_margin_gradients,
+)
+from refimpl.runs.config import Config
+from refimpl.theory import autograd_reference as oracle
 
 WIDTHS = (12, 7, 5, 4)
 SIDE = 10

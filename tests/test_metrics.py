@@ -12,9 +12,10 @@ from numpy.testing import assert_allclose
 from scipy.stats import binomtest
 from strategies import logits_and_labels, matrices, seeds
 
-from refimpl import accuracy, effective_rank, effective_sparsity, fcnn, interval
-from refimpl.layers import layers
-from refimpl.metrics import n_correct
+from refimpl import accuracy, effective_rank, effective_sparsity, interval
+from refimpl.measures.accuracy import n_correct
+from refimpl.measures.per_layer import layers
+from refimpl.networks import fcnn
 
 
 @given(matrices())

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import affine_inputs, seeds
 
-from refimpl import oracle
-from refimpl.ops import affine, scale, tanh
+from refimpl.layers.activations import tanh
+from refimpl.layers.dense import affine
+from refimpl.layers.images import scale
+from refimpl.theory import autograd_reference as oracle
 
 
 @given(affine_inputs())

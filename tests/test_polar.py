@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import seeds, sizes
 
-import refimpl.polar
-from refimpl.polar import WarmPolar
-from refimpl.regularizers import nuclear, nuclear_by_svd
+import refimpl.fast.newton_schulz as polar_module
+from refimpl.fast.newton_schulz import WarmPolar
+from refimpl.regularizers.nuclear import nuclear, nuclear_by_svd
 
 
 @st.composite
@@ -56,8 +56,8 @@ def test_it_is_the_definition_on_the_papers_shapes(rng, shape):
 
 def test_one_eigenproblem_an_epoch_and_one_more_after_a_jump(rng, monkeypatch):
     solved = []
-    monkeypatch.setattr(refimpl.polar, "inverse_root", lambda W: solved.append(W) or original(W))
-    original = refimpl.regularizers.inverse_root
+    monkeypatch.setattr(polar_module, "inverse_root", lambda W: solved.append(W) or original(W))
+    original = polar_module.inverse_root
     W = np.linalg.qr(rng.normal(size=(50, 8)))[0].T.astype(np.float32).copy()
     polar = WarmPolar(W)
     for _ in range(10):

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import matrices, seeds
 
-from refimpl import UsageError, cnn, fcnn, margin_reach, oracle
-from refimpl.certificates import certified, label_reach
-from refimpl.reach import ReachTerm, mean_reach, row_column
+from refimpl import UsageError, margin_reach
+from refimpl.measures.certificates import certified, label_reach
+from refimpl.networks import cnn, fcnn
+from refimpl.regularizers.margin_bound import ReachTerm, mean_reach
+from refimpl.regularizers.operator_norms import row_column
+from refimpl.theory import autograd_reference as oracle
 
 radii = st.sampled_from([0.0, 0.01, 0.3])
 

@@ -10,15 +10,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import matrices, seeds, sizes
 
-from refimpl import UsageError, oracle
-from refimpl.regularizers import (
-    joint,
-    l1,
-    nuclear,
-    nuclear_by_svd,
-    singular_value_threshold,
-    soft_threshold,
-)
+from refimpl import UsageError
+from refimpl.regularizers.joint import joint
+from refimpl.regularizers.l1 import l1, soft_threshold
+from refimpl.regularizers.nuclear import nuclear, nuclear_by_svd, singular_value_threshold
+from refimpl.theory import autograd_reference as oracle
 
 PRECISION = {"float32": 2e-5, "float64": 1e-11}
 both = st.sampled_from(["float32", "float64"])

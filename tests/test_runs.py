@@ -13,11 +13,11 @@ from numpy.testing import assert_array_equal
 
 from refimpl import DataError, UsageError, load
 from refimpl.backend import backend
-from refimpl.checkpoint import read
-from refimpl.config import Config
 from refimpl.data import strokes
-from refimpl.fit import fit
-from refimpl.runs import Run, list_runs
+from refimpl.runs.checkpoint import read
+from refimpl.runs.config import Config
+from refimpl.runs.fit import fit
+from refimpl.runs.folder import Run, list_runs
 
 SMALL = strokes(seed=1, n_train=640, n_test=100)
 REFIMPL = "from importlib.metadata import entry_points as find; find(name='refimpl')['refimpl'].load()()"

@@ -13,11 +13,12 @@ from backends import NUMPY
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from refimpl import derivatives
 from refimpl.attacks.lora_pgd import Factors
 from refimpl.errors import NumericalError, UsageError
-from refimpl.regularizers import soft_threshold
-from refimpl.statements import (
+from refimpl.regularizers.l1 import soft_threshold
+from refimpl.tape import Pullback
+from refimpl.theory import gradcheck as derivatives
+from refimpl.theory.statements import (
     CORRECTED,
     HOLDS,
     REFUTED,
@@ -33,9 +34,8 @@ from refimpl.statements import (
     sensitivity,
     theorem,
 )
-from refimpl.statements.statement import Case, require
-from refimpl.statements.verdict import Verdict
-from refimpl.tape import Pullback
+from refimpl.theory.statements.statement import Case, require
+from refimpl.theory.statements.verdict import Verdict
 
 EXAMPLES = max(settings.default.max_examples, 600)  # fewer miss a counterexample now and then
 ENTROPY = None if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 0

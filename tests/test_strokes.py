@@ -12,12 +12,13 @@ from backends import NUMPY
 from numpy.testing import assert_array_equal
 from scipy.optimize import minimize
 
-from refimpl import adam, cross_entropy, fcnn
+from refimpl import adam, cross_entropy
 from refimpl.data import strokes
 from refimpl.data.idx import serialise, sha256
-from refimpl.metrics import accuracy
-from refimpl.ops import scale
-from refimpl.train import examples, make_step, train
+from refimpl.layers.images import scale
+from refimpl.measures.accuracy import accuracy
+from refimpl.networks import fcnn
+from refimpl.training.loop import examples, make_step, train
 
 drawing = importlib.import_module("refimpl.data.strokes")  # its name is also that of a function in it
 draw = strokes.__wrapped__

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import seeds
 
-from refimpl import fcnn
-from refimpl.certificates import margin_reach
 from refimpl.errors import UsageError
-from refimpl.operators import componentwise, convolution_matrix, kron, patchwise
-from refimpl.theory import adversarial_error, error, gaussian_error, linear_net, projection, sparsity, subspace
+from refimpl.measures.certificates import margin_reach
+from refimpl.networks import fcnn
+from refimpl.theory.convolution_matrix import componentwise, convolution_matrix, kron, patchwise
+from refimpl.theory.linear import adversarial_error, error, gaussian_error, linear_net, projection, sparsity, subspace
 
 
 def signs(values):

@@ -6,15 +6,17 @@ import pytest
 from backends import FAKE, NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
 
-from refimpl import Attack, NumericalError, UsageError, adam, effective_rank, effective_sparsity, fcnn, oracle, sgd
-from refimpl.adversary import Adversary
+from refimpl import Attack, NumericalError, UsageError, adam, effective_rank, effective_sparsity, sgd
 from refimpl.backend import to_host
 from refimpl.data import Dataset, Split
-from refimpl.fused_step import FusedStep
-from refimpl.objectives import loss_gradient
-from refimpl.penalty import NO_PENALTY, Penalty
-from refimpl.step import Step
-from refimpl.train import examples, make_step, score, train
+from refimpl.fast.step import FusedStep
+from refimpl.networks import fcnn
+from refimpl.networks.gradients import loss_gradient
+from refimpl.regularizers.penalty import NO_PENALTY, Penalty
+from refimpl.theory import autograd_reference as oracle
+from refimpl.training.adversarial import Adversary
+from refimpl.training.loop import examples, make_step, score, train
+from refimpl.training.step import Step
 
 
 @pytest.fixture
@@ -241,8 +243,8 @@ def test_an_epoch_syncs_once(small):
 
 def test_an_attack_makes_no_sync(small):
     from refimpl.attacks import fgsm, gnm, pgd
-    from refimpl.objectives import margin_gradients
-    from refimpl.ops import scale
+    from refimpl.layers.images import scale
+    from refimpl.networks.gradients import margin_gradients
 
     params, y = fcnn.init(FAKE), FAKE.asarray(small.test.labels, "int64")
     x = scale(FAKE.asarray(small.test.images), FAKE.dtype("float32"))

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from refimpl import Attack, fcnn, fooling
+from refimpl import Attack, fooling
 from refimpl.backend import backend
-from refimpl.config import Config
 from refimpl.data import strokes
-from refimpl.fit import fit
-from refimpl.layers import information
-from refimpl.runs import Run
-from refimpl.watch import Watch, catastrophic_overfitting, due
+from refimpl.measures.per_layer import information
+from refimpl.networks import fcnn
+from refimpl.runs.config import Config
+from refimpl.runs.fit import fit
+from refimpl.runs.folder import Run
+from refimpl.training.monitor import Watch, catastrophic_overfitting, due
 
 SMALL = strokes(seed=1, n_train=640, n_test=100)
 

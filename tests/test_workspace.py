@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import seeds, sizes
 
-from refimpl import Attack, UsageError, adam, fcnn, sgd
-from refimpl.adversary import Adversary
-from refimpl.fused_step import FusedStep, flatten, unflatten
-from refimpl.objectives import loss_gradient, taped_loss_gradient
-from refimpl.penalty import Penalty
-from refimpl.step import Step
+from refimpl import Attack, UsageError, adam, sgd
+from refimpl.fast.step import FusedStep, flatten, unflatten
+from refimpl.networks import fcnn
+from refimpl.networks.gradients import loss_gradient, taped_loss_gradient
+from refimpl.regularizers.penalty import Penalty
+from refimpl.training.adversarial import Adversary
+from refimpl.training.step import Step
 
 TOLERANCE = {"float64": 1e-12, "float32": 2e-5}
 OPTIMIZERS = [sgd(0.1), sgd(0.05, 0.9), adam(0.01)]

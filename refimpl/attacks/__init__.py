@@ -5,13 +5,13 @@ Read `fgsm`, then `pgd`, then `gnm`, the paper's; `pgd_l2` and `lora_pgd` stay i
 the sign step.
 """
 
-from .checks import distance, verify
 from .fgsm import fgsm
 from .gnm import gnm
-from .joint import joint
+from .input_weight import joint
 from .lora_pgd import lora_pgd
 from .pgd import pgd
 from .pgd_l2 import pgd_l2
 from .restarts import strongest
+from .verify import distance, verify
 
 __all__ = ["distance", "fgsm", "gnm", "joint", "lora_pgd", "pgd", "pgd_l2", "strongest", "verify"]

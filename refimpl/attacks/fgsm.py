@@ -3,9 +3,8 @@ from collections.abc import Callable
 from jaxtyping import Float
 
 from ..backend import Array
-from ..projections import Box, bounds
-from .ascent import ascend
-from .checks import check_budget
+from ..validation import check_budget
+from .ball import Box, ascend, bounds
 
 
 def fgsm(

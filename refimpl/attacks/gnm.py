@@ -5,10 +5,9 @@ from jaxtyping import Float
 
 from ..backend import Array, namespace
 from ..errors import UsageError
-from ..loss import one_hot
-from ..projections import Box
-from .checks import check_budget, check_steps
-from .directions import unit
+from ..layers.loss import one_hot
+from ..validation import check_budget, check_steps
+from .ball import Box, unit
 
 
 def gnm(

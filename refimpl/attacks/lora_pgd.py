@@ -6,9 +6,8 @@ from jaxtyping import Float
 
 from ..backend import Array, like, namespace
 from ..errors import UsageError
-from ..projections import Box
-from .checks import check_budget, check_steps
-from .directions import unit
+from ..validation import check_budget, check_steps
+from .ball import Box, unit
 
 Shape = tuple[int, int, int]
 """Channels, height, width of an image."""

@@ -4,9 +4,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ..backend import Array, like
-from ..projections import Box, bounds, project
-from .ascent import ascend
-from .checks import check_budget, check_steps
+from ..validation import check_budget, check_steps
+from .ball import Box, ascend, bounds, project
 
 
 def pgd(

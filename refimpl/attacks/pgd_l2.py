@@ -3,9 +3,8 @@ from collections.abc import Callable
 from jaxtyping import Float
 
 from ..backend import Array, namespace
-from ..projections import Box
-from .checks import check_budget, check_steps
-from .directions import length, unit
+from ..validation import check_budget, check_steps
+from .ball import Box, length, unit
 
 
 def pgd_l2(

@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .. import fcnn
 from ..attacks import pgd
 from ..backend import Backend, Params, to_host
 from ..data import Dataset
-from ..objectives import Network, logits, loss_gradient
-from ..ops import scale
+from ..layers.images import scale
+from ..networks import fcnn
+from ..networks.gradients import Network, logits, loss_gradient
 from .race import Row, absent, race, row
 
 EPS, STEP_SIZE, STEPS = 0.05, 0.005, 20

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import cnn, fast
 from ..backend import backend
-from ..fused_step import FusedStep
-from ..networks import CNN
-from ..optim import sgd
+from ..fast import passes as fast
+from ..fast.step import FusedStep
+from ..networks import cnn
+from ..networks.architectures import CNN
+from ..optimizers.sgd import sgd
 
 USUAL = {"batch": 64, "filters": 32, "side": 28}
 GRID = {"batch": (16, 32, 64, 128, 256, 512), "filters": (8, 16, 32, 64, 128), "side": (14, 20, 28, 40, 56)}

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
-from ..information import Bounds, mutual_information
+from ..measures.information import Bounds, mutual_information
 from .race import Row, race, row
 
 SIGMA2, UNITS = 0.1, 20

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..backend import Params
 from ..data import Dataset
-from ..ops import scale
+from ..layers.images import scale
 
 
 def forward(params: Params, x: jax.Array) -> jax.Array:

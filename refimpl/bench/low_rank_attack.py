@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from ..adversary import SIDE, Attack
+from ..attacks.base import SIDE, Attack
 from ..attacks.lora_pgd import random_factors
 from ..backend import Backend, Params, to_host
 from ..data import Dataset
-from ..objectives import Network
-from ..ops import scale
-from ..seeds import stream
+from ..layers.images import scale
+from ..networks.gradients import Network
+from ..rng import stream
 from .race import Row, race, row
 
 STEPS, CHUNK = 10, 256

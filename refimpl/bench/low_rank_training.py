@@ -3,11 +3,11 @@
 from typing import Any
 
 from ..backend import Backend
-from ..config import Config
 from ..data import Dataset
-from ..low_rank_net import n_weights
-from ..step import Step
-from ..train import examples, make_step
+from ..low_rank.network import n_weights
+from ..runs.config import Config
+from ..training.loop import examples, make_step
+from ..training.step import Step
 from .race import Row, race, row
 from .train import Ours, epochs
 

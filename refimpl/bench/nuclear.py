@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .. import fcnn
 from ..backend import Backend
 from ..data import Dataset
-from ..optim import sgd
-from ..penalty import Penalty
-from ..polar import WarmPolar
-from ..regularizers import nuclear, nuclear_by_svd
-from ..train import examples, make_step
+from ..fast.newton_schulz import WarmPolar
+from ..networks import fcnn
+from ..optimizers.sgd import sgd
+from ..regularizers.nuclear import nuclear, nuclear_by_svd
+from ..regularizers.penalty import Penalty
+from ..training.loop import examples, make_step
 from .race import Row, absent, race, row
 from .train import Ours, epochs
 

@@ -7,9 +7,9 @@ import torch
 
 from ..backend import Params
 from ..data import Dataset
-from ..fast import Network
-from ..networks import CNN
-from ..ops import scale
+from ..layers.images import scale
+from ..networks.architectures import CNN
+from ..networks.base import Network
 
 
 def tensors(data: Dataset) -> tuple[torch.Tensor, ...]:

@@ -9,12 +9,12 @@ import numpy as np
 
 from ..backend import Backend, to_host
 from ..backend import backend as make_backend
-from ..config import Config
 from ..data import Dataset
-from ..fused_step import FusedStep
-from ..seeds import stream
-from ..step import Step
-from ..train import Examples, examples, make_step, score
+from ..fast.step import FusedStep
+from ..rng import stream
+from ..runs.config import Config
+from ..training.loop import Examples, examples, make_step, score
+from ..training.step import Step
 from .memory import peak_bytes
 from .race import Row, absent, race, row
 

@@ -3,11 +3,11 @@
 `paper` has its numbers, `readings` how it is read, `plan` the runs, `carry_out` does one, `schedule` all.
 """
 
-from .carry_out import carry_out, results
+from .assumptions import JUDGED, READINGS
 from .paper import ACCURACY, TOLERANCE, TOLERANCE_REASON
 from .plan import CONTROL, PROFILES, SOURCE, Experiment, plan
-from .readings import JUDGED, READINGS
 from .record import record
+from .run_experiment import carry_out, results
 from .schedule import schedule
 
 __all__ = [

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..config import Config
 from ..errors import UsageError
-from ..methods import METHODS, NATURAL
-from .readings import JUDGED, READINGS
+from ..runs.config import Config
+from ..runs.presets import METHODS, NATURAL
+from .assumptions import JUDGED, READINGS
 
 SOURCE, CONTROL = "natural", "natural-continued"
 """The run that all others of its seed start from; and natural training for as long as they, which the paper lacks."""

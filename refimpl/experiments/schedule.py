@@ -5,8 +5,8 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 from typing import Any
 
-from .carry_out import carry_out
 from .plan import Experiment
+from .run_experiment import carry_out
 
 Results = dict[str, dict[str, Any]]
 

@@ -4,9 +4,9 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from .assumptions import JUDGED, READINGS
 from .paper import ACCURACY
 from .plan import SOURCE
-from .readings import JUDGED, READINGS
 
 TITLES = {"fcnn": "Table 1, fully connected net, MNIST", "cnn": "Table 2, CNN, Fashion-MNIST"}
 Table = tuple[str, list[str], list[list[str]]]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from ..methods import METHODS
+from ..runs.presets import METHODS
+from .assumptions import JUDGED, READINGS
 from .claims import CLAIMS, Effect, PaperClaim, Result, final_fooling
 from .paper import ACCURACY, TOLERANCE, TOLERANCE_REASON
 from .plan import CONTROL
-from .readings import JUDGED, READINGS
 
 SUPPORTED, UNSUPPORTED, DEPENDS, UNDECIDED = "supported", "not supported", "depends on the reading", "undecided"
 Rows = list[dict[str, Any]]

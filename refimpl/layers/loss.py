@@ -1,0 +1,61 @@
+r"""What the gradients start from: the softmax cross-entropy and the classification margins."""
+
+from typing import Any
+
+import array_api_compat
+from jaxtyping import Float, Int
+
+from ..backend import Array, namespace
+from ..tape import Pullback
+
+
+def one_hot(y: Int[Array, "..."], classes: int, dtype: Any) -> Float[Array, "... classes"]:
+    """Row $i$ is the unit vector of class $y_i$."""
+    xp = namespace(y)
+    return xp.astype(y[..., None] == xp.arange(classes, device=array_api_compat.device(y)), dtype)
+
+
+def cross_entropy(
+    logits: Float[Array, "*models batch classes"], y: Int[Array, "*models batch"]
+) -> tuple[Float[Array, "*models"], Pullback]:
+    r"""$L = \frac1B \sum_i \left( \log \sum_j e^{z_{ij}} - z_{i y_i} \right)$, in nats, averaged over the batch.
+
+    Softmax and cross-entropy are one primitive because their composition is simpler than either:
+    $dz_{ij} = (p_{ij} - t_{ij}) / B$ with $p$ the softmax and $t$ the one-hot label. For a confident example
+    $p_y - 1$ would cancel to nothing in float32, so it is computed as $-\sum_{j \ne y} p_j$.
+    """
+    xp = namespace(logits)
+    batch, classes = logits.shape[-2:]
+    t = one_hot(y, classes, logits.dtype)
+    z = logits - xp.max(logits, axis=-1, keepdims=True)  # e^z cannot overflow; the shift cancels
+    e = xp.exp(z)
+    total = xp.sum(e, axis=-1)
+    loss = xp.mean(xp.log(total) - xp.sum(t * z, axis=-1), axis=-1)
+
+    def dlogits(dloss: Float[Array, "*models"] | float) -> Float[Array, "*models batch classes"]:
+        others = e * (1 - t)
+        residual = (others - t * xp.sum(others, axis=-1, keepdims=True)) / total[..., None]  # p − t
+        return residual * ((dloss if isinstance(dloss, float) else dloss[..., None, None]) / batch)
+
+    return loss, Pullback(x=dlogits)
+
+
+def margins(
+    logits: Float[Array, "batch classes"], k: Int[Array, "batch"]
+) -> tuple[Float[Array, "batch others"], Pullback]:
+    r"""$M_l = z_k - z_l$ for every class $l \ne k$, in increasing order of $l$ (what GNM attacks).
+
+    The example is still given class $k$ exactly when all of its margins are positive. $M = D z$ is linear, with rows
+    $D_l = e_k - e_l$; hence $dz = D^\top dM$.
+    """
+    xp = namespace(logits)
+    D = margin_directions(k, logits.shape[-1], logits.dtype)
+    return xp.sum(D * logits[..., None, :], axis=-1), Pullback(x=lambda dM: xp.sum(dM[..., None] * D, axis=-2))
+
+
+def margin_directions(k: Int[Array, "batch"], classes: int, dtype: Any) -> Float[Array, "batch others classes"]:
+    """The matrices $D$ of `margins`: row $l$ is $e_k - e_l$."""
+    xp = namespace(k)
+    step = xp.arange(classes - 1, device=array_api_compat.device(k))
+    others = step + xp.astype(step >= k[..., None], step.dtype)  # 0 .. classes-1 without k
+    return one_hot(k, classes, dtype)[..., None, :] - one_hot(others, classes, dtype)

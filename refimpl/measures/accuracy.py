@@ -1,0 +1,30 @@
+"""Accuracy, and the interval around a ratio."""
+
+from jaxtyping import Float, Int
+from scipy.special import betaincinv
+
+from ..backend import Array, namespace
+
+
+def n_correct(logits: Float[Array, "*models batch classes"], y: Int[Array, "*models batch"]) -> Int[Array, "*models"]:
+    """How many rows have their largest logit (the first of equals) at their label."""
+    xp = namespace(logits)
+    return xp.sum(xp.astype(xp.argmax(logits, axis=-1) == y, y.dtype), axis=-1)
+
+
+def accuracy(logits: Float[Array, "batch classes"], y: Int[Array, "batch"]) -> float:
+    """The share of rows whose largest logit is at their label. Waits for the device."""
+    return int(n_correct(logits, y)) / logits.shape[-2]
+
+
+def interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact interval of a share (Clopper and Pearson 1934); (nan, nan) for no trials.
+
+    It speaks of the inputs that were drawn, not of the spread over seeds.
+    """
+    if trials == 0:
+        return float("nan"), float("nan")
+    alpha = 1 - confidence
+    lower = betaincinv(successes, trials - successes + 1, alpha / 2) if successes else 0.0
+    upper = betaincinv(successes + 1, trials - successes, 1 - alpha / 2) if successes < trials else 1.0
+    return float(lower), float(upper)

@@ -1,0 +1,54 @@
+r"""Effective sparsity and effective rank, what the paper measures of weights; the condition number."""
+
+from jaxtyping import Float
+
+from ..backend import Array, namespace
+
+
+def effective_sparsity(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack"]:
+    r"""$s(W) = \|W\|_1 / \|W\|_F$ over the entries, Eq. (2).
+
+    Between 1 and $\sqrt{mn}$; small means sparse: $\sqrt k$ for k entries of equal size; nan for the zero matrix
+    and for one that is not finite.
+    """
+    xp = namespace(W)
+    W = _unit_scale(W)
+    return _ratio(xp.sum(xp.abs(W), axis=(-2, -1)), xp.sqrt(xp.sum(W * W, axis=(-2, -1))))
+
+
+def effective_rank(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack"]:
+    r"""$r(W) = \|W\|_* / \|W\|_F$, Eq. (3): the effective sparsity of the singular values.
+
+    Between 1 and $\sqrt{\operatorname{rank} W}$; $\sqrt k$ for k equal singular values; nan for the zero matrix
+    and for one that is not finite.
+    """
+    xp = namespace(W)
+    singular_values = xp.linalg.svd(_unit_scale(W), full_matrices=False)[1]
+    return _ratio(xp.sum(singular_values, axis=-1), xp.sqrt(xp.sum(singular_values**2, axis=-1)))
+
+
+def condition_number(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack"]:
+    r"""$\kappa(W) = \|W\| \|W^+\|$, the largest singular value over the smallest that is not zero.
+
+    Zero is what is below rounding of the largest. At least 1; nan for the zero matrix and for one that is not finite.
+    """
+    xp = namespace(W)
+    s = xp.linalg.svd(_unit_scale(W), full_matrices=False)[1]
+    rounding = max(W.shape[-2:]) * float(xp.finfo(W.dtype).eps)
+    least = xp.min(xp.where(s > rounding * s[..., :1], s, s[..., :1]), axis=-1)
+    return _ratio(s[..., 0], least)
+
+
+def _unit_scale(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack m n"]:
+    """Scale, which neither measure sees, goes, so that no square overflows; what is not finite becomes zero."""
+    xp = namespace(W)
+    finite = xp.all(xp.isfinite(W), axis=(-2, -1), keepdims=True)
+    W = xp.where(finite, W, xp.zeros_like(W))
+    peak = xp.max(xp.abs(W), axis=(-2, -1), keepdims=True)
+    return W / xp.where(peak > 0, peak, xp.ones_like(peak))
+
+
+def _ratio(norm: Float[Array, "*stack"], frobenius: Float[Array, "*stack"]) -> Float[Array, "*stack"]:
+    xp = namespace(norm)
+    positive = frobenius > 0
+    return xp.where(positive, norm / xp.where(positive, frobenius, xp.ones_like(norm)), xp.nan)

@@ -1,0 +1,75 @@
+"""The nuclear norm, Eq. (6), and its proximal step."""
+
+from jaxtyping import Float
+
+from ..backend import Array, namespace
+from .base import Scalar, _check_threshold
+from .l1 import soft_threshold
+
+
+def nuclear(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"]]:
+    r"""$\|W\|_* = \sum_i s_i$, the sum of the singular values, Eq. (6), and its subgradient $U_r V_r^\top$.
+
+    With $W = U S V^\top$, $dW = U\,dS\,V^\top + \dots$ and the derivative of each distinct $s_i$ is $u_i
+    v_i^\top$. At a zero singular value any $u_i a v_i^\top$ with $|a| \le 1$ will do; least is a = 0, so r is the
+    rank. `nuclear_by_svd` is the definition. In single precision this goes through the Gram matrix,
+    five times as fast.
+    """
+    if W.dtype == namespace(W).float32:
+        return _nuclear_by_gram(W)
+    return nuclear_by_svd(W)
+
+
+def nuclear_by_svd(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"]]:
+    """`nuclear` as it is defined. Singular values below rounding of the largest count as zero.
+
+    nan where W is not finite, which a decomposition would refuse and the training loop reports.
+    """
+    xp = namespace(W)
+    finite, W = _finite(W)
+    U, s, Vh = xp.linalg.svd(W, full_matrices=False)
+    s = xp.where(finite, s, xp.nan)
+    rounding = max(W.shape) * float(xp.finfo(W.dtype).eps)
+    kept = xp.astype(s > rounding * s[:1], W.dtype)
+    return xp.sum(s), xp.where(finite, (U * kept) @ Vh, xp.nan)
+
+
+def _nuclear_by_gram(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"]]:
+    r"""From the smaller Gram matrix alone: $W W^\top = U S^2 U^\top$, so $U_r V_r^\top = (W W^\top)^{-1/2} W$."""
+    xp = namespace(W)
+    if W.shape[0] > W.shape[1]:
+        value, gradient = _nuclear_by_gram(xp.matrix_transpose(W))
+        return value, xp.matrix_transpose(gradient)
+    s, root = inverse_root(W)
+    polar = root @ xp.astype(W, xp.float64)
+    return xp.asarray(xp.sum(s), dtype=W.dtype), xp.astype(polar, W.dtype)
+
+
+def inverse_root(W: Float[Array, "m n"]) -> tuple[Float[Array, "m"], Float[Array, "m m"]]:
+    r"""The singular values of a wide float32 matrix, and $(W W^\top)^{-1/2}$, the pseudo-inverse's root; float64.
+
+    Squaring halves the digits; in float64 that leaves as many as float32 has. Below 1e-5 of the largest, singular
+    values of a float32 matrix are rounding, and count as zero; both are nan where W is not finite.
+    """
+    xp = namespace(W)
+    A = xp.astype(W, xp.float64)  # where no square of a float32 over- or underflows
+    finite, gram = _finite(A @ xp.matrix_transpose(A))
+    squares, U = xp.linalg.eigh(gram)
+    s = xp.sqrt(xp.maximum(squares, xp.zeros_like(squares)))
+    kept = s > 1e-5 * s[-1:]
+    inverse = xp.where(kept, 1 / xp.where(kept, s, xp.ones_like(s)), xp.zeros_like(s))
+    return xp.where(finite, s, xp.nan), xp.where(finite, (U * inverse) @ xp.matrix_transpose(U), xp.nan)
+
+
+def _finite(A: Float[Array, "m n"]) -> tuple[Array, Float[Array, "m n"]]:
+    """Whether A is finite, left on the device, and A, or zeros where it is not."""
+    xp = namespace(A)
+    finite = xp.all(xp.isfinite(A))
+    return finite, xp.where(finite, A, xp.zeros_like(A))
+
+
+def singular_value_threshold(W: Float[Array, "m n"], t: float) -> Float[Array, "m n"]:
+    r"""The proximal step of $t \|W\|_*$: `soft_threshold` of the singular values (Cai, Candès and Shen 2010)."""
+    _check_threshold(t)
+    U, s, Vh = namespace(W).linalg.svd(W, full_matrices=False)
+    return (U * soft_threshold(s, t)) @ Vh

@@ -1,0 +1,135 @@
+r"""Section 3 in code: binary linear classifiers, their adversarial error, and the projection on the data's subspace.
+
+The classifier w gives x the label $\mathrm{sign}(w^\top x)$. An error is a *strictly* negative margin $y\,w^\top x$,
+as the paper defines it, so an example on the hyperplane is neither an error nor correctly classified.
+"""
+
+import math
+
+from jaxtyping import Float, Shaped
+
+from ..backend import Array, namespace
+from ..errors import UsageError
+from ..validation import check_budget
+
+Vector = Float[Array, "n"]
+
+
+def subspace(A: Float[Array, "n k"]) -> Float[Array, "n d"]:
+    r"""An orthonormal basis of the columns of A, its other columns zero: $V$ with $V V^\top = Q$.
+
+    Dependent columns span less than they are many, and none at all span {0}; singular values below the rounding of
+    the largest count as zero.
+    """
+    xp = namespace(A)
+    U, s, _ = xp.linalg.svd(A, full_matrices=False)
+    rounding = max(A.shape) * float(xp.finfo(A.dtype).eps)
+    return U * xp.astype(s > rounding * s[:1], A.dtype)
+
+
+def projection(V: Float[Array, "n k"]) -> Float[Array, "n n"]:
+    r"""$Q = V V^\top = \sum_i v_i v_i^\top$, the orthogonal projection on the span of orthonormal (or zero) $v_i$."""
+    return V @ namespace(V).matrix_transpose(V)
+
+
+def sparsity(w: Vector) -> float:
+    r"""$s(w) = \|w\|_1 / \|w\|_2$, Eq. (2) of a vector; nan for zero. Waits for the device."""
+    xp = namespace(w)
+    peak = float(xp.max(xp.abs(w)))
+    if not (math.isfinite(peak) and peak > 0):
+        return math.nan
+    w = w / peak  # so that no square under- or overflows
+    return float(xp.sum(xp.abs(w)) / xp.sqrt(xp.sum(w * w)))
+
+
+def l1_norm(w: Vector) -> float:
+    """Waits for the device."""
+    return float(namespace(w).sum(namespace(w).abs(w)))
+
+
+def margins(w: Vector, x: Float[Array, "N n"], y: Float[Array, "N"]) -> Float[Array, "N"]:
+    r"""$y\,w^\top x$, for labels of -1 and 1."""
+    return y * (x @ w)
+
+
+def error(w: Vector, x: Float[Array, "N n"], y: Float[Array, "N"]) -> float:
+    r"""$p_0(w) = P(y\,w^\top x < 0)$ over the N examples, exactly. Waits for the device."""
+    return adversarial_error(w, x, y, 0.0)
+
+
+def adversarial_error(
+    w: Vector, x: Float[Array, "N n"], y: Float[Array, "N"], eps: float, adversary: str = "sample"
+) -> float:
+    r"""$p_\epsilon(w)$ over the N examples, exactly. Waits for the device.
+
+    The paper's definition has one perturbation for all examples, its proof one for each. `"sample"` is the proof's:
+    $\eta = -y \epsilon\,\mathrm{sign}(w)$ lowers each margin by $\epsilon \|w\|_1$. `"universal"` is the definition's:
+    $w^\top \eta$ is any $|t| \le \epsilon \|w\|_1$, and the share of $y\,(w^\top x + t) < 0$ is a step function
+    of t, largest at an end of the interval or between two of its steps.
+
+    Raises `UsageError` for an empty sample, a negative or infinite `eps`, an unknown adversary.
+    """
+    check_budget(eps)
+    if not x.shape[0]:
+        raise UsageError("an error rate needs at least one example, got none")
+    xp, reach = namespace(x), eps * l1_norm(w)
+    if adversary == "sample":
+        return _share(margins(w, x, y) - reach < 0)
+    if adversary != "universal":
+        raise UsageError(f"unknown adversary {adversary!r}: choose sample or universal")
+    steps = xp.sort(xp.clip(-(x @ w), -reach, reach))  # where w.x + t changes its sign
+    end = xp.full_like(steps[:1], reach)
+    steps = xp.concat([-end, steps, end])
+    t = xp.concat([-end, (steps[1:] + steps[:-1]) / 2, end])
+    wrong = y * (x @ w + t[:, None]) < 0  # one row for each t
+    return float(xp.max(xp.mean(xp.astype(wrong, x.dtype), axis=-1)))
+
+
+def gaussian_error(
+    w: Vector,
+    mean: Vector,
+    covariance: Float[Array, "n n"],
+    eps: float = 0.0,
+    adversary: str = "sample",
+    positive: float = 0.5,
+) -> float:
+    r"""$p_\epsilon(w)$ in closed form for $x \mid y \sim N(y \mu, \Sigma)$, with $P(y = 1)$ = `positive`.
+
+    The margin is $N(m, \sigma^2)$ with $m = w^\top \mu$ and $\sigma^2 = w^\top \Sigma w$. So the error is
+    $\Phi((r - m) / \sigma)$ with $r = \epsilon \|w\|_1$ for one perturbation an example; for one t for all it is
+    $\pi \Phi((-t - m) / \sigma) + (1 - \pi) \Phi((t - m) / \sigma)$ at its largest, which is at $t = \pm r$ or where
+    the two densities are equal, $t = \sigma^2 \log(\pi / (1 - \pi)) / 2m$. Waits for the device.
+
+    Raises `UsageError` as `adversarial_error`, and for a share that is not between 0 and 1.
+    """
+    check_budget(eps)
+    if not 0 <= positive <= 1:
+        raise UsageError(f"P(y = 1) must be between 0 and 1, got {positive}")
+    m, sigma, reach = float(w @ mean), math.sqrt(max(float(w @ covariance @ w), 0.0)), eps * l1_norm(w)
+    if adversary == "sample":
+        return _below(m - reach, sigma)
+    if adversary != "universal":
+        raise UsageError(f"unknown adversary {adversary!r}: choose sample or universal")
+    places = [-reach, 0.0, reach]
+    if 0 < positive < 1 and m:
+        places.append(max(-reach, min(reach, sigma**2 * math.log(positive / (1 - positive)) / (2 * m))))
+    return max(positive * _below(m + t, sigma) + (1 - positive) * _below(m - t, sigma) for t in places)
+
+
+def linear_net(layers: list[Float[Array, "_ _"]], w: Float[Array, "h"]) -> Vector:
+    r"""The classifier $W^1 \cdots W^{d-1} w$ that a net of d linear layers is; the paper's has $Q W^1$ for $W^1$."""
+    for W in reversed(layers):
+        w = W @ w
+    return w
+
+
+def _share(hits: Shaped[Array, "N"]) -> float:
+    xp = namespace(hits)
+    return float(xp.mean(xp.astype(hits, xp.float64)))
+
+
+def _below(mean: float, sigma: float) -> float:
+    """P(N(mean, sigma^2) < 0)."""
+    if not sigma:
+        return float(mean < 0)
+    return 0.5 * math.erfc(mean / (sigma * math.sqrt(2)))
