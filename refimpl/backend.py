@@ -46,6 +46,41 @@ def to_host(x: Array) -> np.ndarray:
     return copy(x)
 
 
+def fetch(tree: Any) -> Any:
+    """A nested dict or list of numbers, scalars on the device among them, with all of these on the host in one copy.
+
+    What is no array stays as it is.
+    """
+    scalars: list[Array] = []
+
+    def collect(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: collect(value) for key, value in node.items()}
+        if isinstance(node, list | tuple):
+            return [collect(value) for value in node]
+        if hasattr(node, "dtype"):
+            scalars.append(node)
+            return _Slot(len(scalars) - 1)
+        return node
+
+    def fill(node: Any, numbers: np.ndarray) -> Any:
+        if isinstance(node, dict):
+            return {key: fill(value, numbers) for key, value in node.items()}
+        if isinstance(node, list):
+            return [fill(value, numbers) for value in node]
+        return float(numbers[node.index]) if isinstance(node, _Slot) else node
+
+    tree = collect(tree)
+    return fill(tree, to_host(namespace(scalars[0]).stack(scalars))) if scalars else tree
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """The place of a scalar among those fetched."""
+
+    index: int
+
+
 def like(host: np.ndarray, x: Array, dtype: Any = None) -> Array:
     """The host array `host` where `x` lives, with `x`'s dtype unless another is given."""
     return namespace(x).asarray(host, dtype=x.dtype if dtype is None else dtype, device=array_api_compat.device(x))

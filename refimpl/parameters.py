@@ -1,10 +1,50 @@
-"""The one matrix that a layer's weight is to the paper, dense or convolutional."""
+"""The names of parameters: layer i has the weight `W{i}` and the bias `b{i}`, i = 1, 2, ...
+
+The only file that reads a name; the order of a dictionary means nothing.
+"""
 
 from jaxtyping import Float
 
-from .backend import Array, namespace
+from .backend import Array, Params, namespace
+from .errors import UsageError
+
+
+def number(name: str) -> int:
+    """The layer that a parameter belongs to: 12 for `W12`."""
+    return int(name[1:])
+
+
+def is_weight(name: str) -> bool:
+    return name.startswith("W")
+
+
+def weights(params: Params) -> Params:
+    """The weights by name, from the first layer to the last."""
+    return {name: params[name] for name in sorted(filter(is_weight, params), key=number)}
+
+
+def depth(params: Params) -> int:
+    """The number of layers: each has one bias."""
+    return sum(name.startswith("b") for name in params)
+
+
+def n_classes(params: Params) -> int:
+    """The number of logits."""
+    return int(params[f"b{depth(params)}"].shape[0])
+
+
+def in_order(params: Params) -> Params:
+    """`W1 b1 W2 b2 ...`, whatever the order was. Raises `UsageError` where one is missing or there are others."""
+    layers = range(1, depth(params) + 1)
+    names = [f"{kind}{i}" for i in layers for kind in "Wb"]
+    if set(names) != set(params) or not names:
+        raise UsageError(f"expected parameters W1, b1, W2, b2, ..., got {', '.join(params) or 'none'}")
+    return {name: params[name] for name in names}
 
 
 def as_matrix(W: Float[Array, "m *rest"]) -> Float[Array, "m n"]:
-    r"""$\tilde W$ (Appendix B): the filters (O, C, k, k) of a convolution as rows (O, C k k); a matrix as it is."""
+    r"""The one matrix that a layer's weight is to the paper, $\tilde W$ of Appendix B.
+
+    The filters (O, C, k, k) of a convolution as rows (O, C k k); a matrix as it is.
+    """
     return namespace(W).reshape(W, (W.shape[0], -1))

@@ -1,9 +1,9 @@
-r"""Backpropagation, whole: each primitive returns its value and a `Pullback`, and the tape is played backwards.
+r"""Backpropagation, whole: each primitive returns its value and a `Pullback`; the tape is gone through backwards.
 
 Let $y = f(x, \theta)$ be one step of a network and $L$ the loss at its end. Write $dy$ for
 $\partial L / \partial y$. The chain rule says
 $dx = (\partial y / \partial x)^\top dy$ and $d\theta = (\partial y / \partial \theta)^\top dy$: two linear maps of
-$dy$, kept here as two closures. An attack plays only the first and never pays for the gradients of the weights.
+$dy$, kept here as two closures. An attack calls only the first and never pays for the gradients of the weights.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,15 @@ Tape = list[tuple[tuple[str, ...], Pullback]]
 """The primitives of one forward pass in order, each with the names of its parameters."""
 
 
+def record(tape: Tape, primitive: tuple[Array, Pullback], *names: str) -> Array:
+    """The value of a primitive, whose pullback is added to the tape; `names` are those of its parameters."""
+    value, pullback = primitive
+    tape.append((names, pullback))
+    return value
+
+
 def input_gradient(tape: Tape, dy: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The gradient by the network's input, given `dy`, the gradient by its output.
+    """Gradient with respect to the network's input, given `dy`, that with respect to its output.
 
     `dy` may carry leading axes of its own: k cotangents in a stack give k gradients in one pass.
     """
@@ -36,7 +43,7 @@ def input_gradient(tape: Tape, dy: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def gradients(tape: Tape, dy: Float[Array, "..."]) -> Params:
-    """The gradient by every parameter, by name, in the order of the forward pass; none by what comes before them."""
+    """Gradient with respect to every parameter, by name, in the order of the forward pass."""
     grads: Params = {}
     first = next((i for i, (names, _) in enumerate(tape) if names), len(tape))
     for i in reversed(range(first, len(tape))):

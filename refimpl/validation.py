@@ -1,10 +1,12 @@
-"""What is refused at the edge: one check, one message."""
+"""What is refused at the edge: one check, one message, the same on every path."""
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
-from .backend import Params
+from .backend import Array, Params
 from .errors import UsageError
+from .parameters import weights
 
 
 def check_budget(eps: float) -> None:
@@ -19,10 +21,22 @@ def check_steps(steps: int, step_size: float = 0.0) -> None:
         raise UsageError(f"the step size must be finite and at least 0, got {step_size}")
 
 
+def check_inputs(params: Params, x: Array, n: int) -> None:
+    """Raise `UsageError` unless x has at least one row, of n numbers, in the dtype that all parameters have."""
+    dtype = params["b1"].dtype
+    if any(p.dtype != dtype for p in params.values()):
+        found = ", ".join(f"{name} {p.dtype}" for name, p in params.items())
+        raise UsageError(f"the parameters have different dtypes: {found}")
+    if x.dtype != dtype or 0 in x.shape or x.shape[-1] != n:
+        raise UsageError(f"expected inputs {dtype}(1 or more, {n}), got {x.dtype}{tuple(x.shape)}")
+
+
 def check_radii(eps_weights: float | Mapping[str, float], params: Params) -> dict[str, float]:
     """The radius of each weight matrix: one number for all, or by name, those without a name unperturbed."""
-    layers = [name for name in params if name.startswith("W")]
-    radii = dict(eps_weights) if isinstance(eps_weights, Mapping) else dict.fromkeys(layers, eps_weights)
+    layers = list(weights(params))
+    radii: dict[str, Any] = (
+        dict(eps_weights) if isinstance(eps_weights, Mapping) else dict.fromkeys(layers, eps_weights)
+    )
     if not layers:
         raise UsageError(f"this net has no weight matrices W1, W2, ... to perturb, but {', '.join(params)}")
     for name, radius in radii.items():

@@ -1,10 +1,16 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
+import numpy as np
 from jaxtyping import Float
 
 from ..backend import Array
+from ..settings import Box
 from ..validation import check_budget
-from .ball import Box, ascend, bounds
+from .ball import bounds
+from .base import ATTACKS, InputAttack, Target
+from .sign_step import sign_step
 
 
 def fgsm(
@@ -14,8 +20,26 @@ def fgsm(
 
     Of all $\|\eta\|_\infty \le \epsilon$ this $\eta$ raises the linearised loss most, by
     $\epsilon \|\nabla_x L\|_1$. `gradient` maps x to $\nabla_x L$, `eps` is in units of pixels in [0, 1], and
-    `clip=(0.0, 1.0)` keeps pixels pixels; the default does not, as the paper does not say so: a reading.
+    `clip=(0.0, 1.0)` keeps pixels pixels; the default does not, as the paper does not say so: an assumption.
     $\mathrm{sign}(0) = 0$. Raises `UsageError` for a negative or non-finite `eps`.
     """
     check_budget(eps)
-    return ascend(x, gradient(x), eps, *bounds(x, eps, clip))
+    return sign_step(x, gradient(x), eps, *bounds(x, eps, clip))
+
+
+@ATTACKS.register("fgsm")
+@dataclass(frozen=True, kw_only=True)
+class FGSM(InputAttack):
+    """`fgsm` with its budget."""
+
+    name: ClassVar[str] = "fgsm"
+
+    def perturb(
+        self,
+        target: Target,
+        x: Array,
+        y: Array,
+        starts: Sequence[np.random.Generator] = (),
+        surrogate: Target | None = None,
+    ) -> Array:
+        return fgsm(target.loss(y), x, eps=self.eps, clip=self.clip)

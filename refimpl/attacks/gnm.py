@@ -1,13 +1,17 @@
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+import numpy as np
 from jaxtyping import Float
 
 from ..backend import Array, namespace
 from ..errors import UsageError
 from ..layers.loss import one_hot
+from ..settings import Box, setting
 from ..validation import check_budget, check_steps
-from .ball import Box, unit
+from .ball import unit
+from .base import ATTACKS, InputAttack, Target
 
 
 def gnm(
@@ -23,7 +27,7 @@ def gnm(
 
     An example of clean class k is fooled when a margin $M_l = z_k - z_l$ turns negative. Linearised, the best step
     of length h in the norm p lowers $M_l$ by $h \|\nabla M_l\|_q$, with q the dual exponent. Each step therefore
-    aims at $l^* = \arg\min_l M_l - h \|\nabla M_l\|_q$, chosen anew, and goes h along the direction that attains
+    aims at $l^* = \operatorname{arg\,min}_l M_l - h \|\nabla M_l\|_q$, chosen anew, and goes h along the direction that attains
     the dual norm: $-\mathrm{sign}(g)$ for p = inf, $-g / \|g\|_2$ for 2, and minus the sign of the largest entry
     for 1 (the first of equals). The steps add up to at most eps by the triangle inequality, so there is no
     projection; they can cancel, so the budget need not be used up.
@@ -65,3 +69,28 @@ DUAL_NORMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "2": (_l2, unit),
     "1": (lambda g: namespace(g).max(namespace(g).abs(g), axis=-1), _unit_l1),
 }
+
+
+@ATTACKS.register("gnm")
+@dataclass(frozen=True, kw_only=True)
+class GNM(InputAttack):
+    """`gnm` with its budget."""
+
+    name: ClassVar[str] = "gnm"
+
+    steps: int = setting(5, "Number of steps.", at_least=1)
+    norm: str = setting("inf", "Norm of the budget.", choices=tuple(DUAL_NORMS))
+
+    @property
+    def ball(self) -> str:
+        return self.norm
+
+    def perturb(
+        self,
+        target: Target,
+        x: Array,
+        y: Array,
+        starts: Sequence[np.random.Generator] = (),
+        surrogate: Target | None = None,
+    ) -> Array:
+        return gnm(target.margins(y), x, eps=self.eps, steps=self.steps, norm=self.norm, clip=self.clip)

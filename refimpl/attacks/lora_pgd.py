@@ -1,31 +1,25 @@
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
-from ..backend import Array, like, namespace
+from ..backend import Array, namespace
 from ..errors import UsageError
+from ..layers.images import Shape
+from ..rng import stream
+from ..settings import Box, setting
 from ..validation import check_budget, check_steps
-from .ball import Box, unit
-
-Shape = tuple[int, int, int]
-"""Channels, height, width of an image."""
-
+from .ball import unit
+from .base import ATTACKS, InputAttack, Target
+from .low_rank import Factors, Rank, number_of, random_factors, truncated_factors
+from .pgd_l2 import pgd_l2
+from .restarts import strongest
 
 ROUNDING = 1000.0
 """Units in the last place within which a gradient by a factor cannot be told from zero: a few times what is left of
 it where it vanishes, 160 in double and 10 in single precision on images of 28 and 32 pixels a side."""
-
-
-class Factors(NamedTuple):
-    r"""$\delta_c = U_c V_c$ for each channel c of each image: at most as many singular values as U has columns."""
-
-    U: Float[Array, "batch channels height rank"]
-    V: Float[Array, "batch channels rank width"]
-
-    def product(self) -> Float[Array, "batch channels height width"]:
-        return self.U @ self.V
 
 
 def lora_pgd(
@@ -103,36 +97,59 @@ def perturbed(
     return (moved if clip is None else xp.clip(moved, *clip)), direction
 
 
-def random_factors(rng: np.random.Generator, x: Float[Array, "batch n"], shape: Shape, rank: int) -> Factors:
-    """The start of low-rank adapters: U normal, of length 1 for each image, drawn on the host; V zero."""
-    channels, height, width = _checked(x, shape, rank)
-    batch = x.shape[0]
-    U = unit(like(rng.standard_normal((batch, channels, height, rank)), x))
-    return Factors(U, like(np.zeros((batch, channels, rank, width)), x))
+@ATTACKS.register("lora-pgd")
+@dataclass(frozen=True, kw_only=True)
+class LoraPGD(InputAttack):
+    """`lora_pgd` with its budget, from random factors or, `warm_start`, from one truncated step of PGD.
 
-
-def truncated_factors(eta: Float[Array, "batch n"], shape: Shape, rank: int) -> Factors:
-    r"""The best approximation of rank `rank` of each channel: $U = A\sqrt\Sigma$, $V = \sqrt\Sigma B^\top$.
-
-    With $A \Sigma B^\top$ the truncated singular value decomposition. Of one PGD step it is the paper's warm start,
-    of another net's gradient its transferred one.
+    A warm start follows the gradient of the surrogate, of the attacked net where there is none.
     """
-    _checked(eta, shape, rank)
-    xp = namespace(eta)
-    A, s, Bt = xp.linalg.svd(xp.reshape(eta, (eta.shape[0], *shape)), full_matrices=False)
-    root = xp.sqrt(s[..., :rank])
-    return Factors(A[..., :rank] * root[..., None, :], root[..., :, None] * Bt[..., :rank, :])
 
+    name: ClassVar[str] = "lora-pgd"
+    follows_surrogate: ClassVar[bool] = True
 
-def truncated(eta: Float[Array, "batch n"], shape: Shape, rank: int) -> Float[Array, "batch n"]:
-    """Each channel replaced by its best approximation of rank `rank`: no longer than it was."""
-    return namespace(eta).reshape(truncated_factors(eta, shape, rank).product(), eta.shape)
+    eps: float = setting(0.5, "Budget.", unit="pixels in [0, 1], l2 norm", at_least=0)
+    steps: int = setting(10, "Number of steps.", at_least=1)
+    rank: Rank = setting(3, "Rank of the perturbation: a number, or a fraction of the full rank.", above=0)
+    warm_start: bool = setting(False, "Start at one step of PGD, truncated, not at random factors.")
+    restarts: int = setting(1, "Random starts; for each example the strongest counts.", at_least=1)
+    seed: int = setting(0, "Seed of the random starts.", at_least=0)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.restarts > 1 and self.warm_start:
+            raise UsageError("more than one restart needs a random start, not a warm one")
 
-def _checked(x: Float[Array, "batch n"], shape: Shape, rank: int) -> Shape:
-    channels, height, width = shape
-    if channels * height * width != x.shape[-1]:
-        raise UsageError(f"images of shape {shape} do not have {x.shape[-1]} pixels")
-    if not 1 <= rank <= min(height, width):
-        raise UsageError(f"the rank must be from 1 to {min(height, width)}, the image's full rank, got {rank}")
-    return shape
+    def starts(self, *index: int) -> list[np.random.Generator]:
+        return [stream(self.seed, "attack", restart, *index) for restart in range(self.restarts)]
+
+    @property
+    def ball(self) -> str:
+        return "2"
+
+    def for_images(self, shape: Shape) -> "LoraPGD":
+        return replace(self, rank=number_of(self.rank, shape))
+
+    def perturb(
+        self,
+        target: Target,
+        x: Array,
+        y: Array,
+        starts: Sequence[np.random.Generator] = (),
+        surrogate: Target | None = None,
+    ) -> Array:
+        shape = target.image_shape(x.shape[-1])
+        rank, gradient = number_of(self.rank, shape), target.loss(y)
+
+        def start(rng: np.random.Generator) -> Factors:
+            if not self.warm_start:
+                return random_factors(rng, x, shape, rank)
+            towards = (surrogate or target).loss(y)
+            stepped = pgd_l2(towards, x, eps=self.eps, step_size=self.eps, steps=1, clip=self.clip)
+            return truncated_factors(stepped - x, shape, rank)
+
+        attempts = (
+            lora_pgd(gradient, x, start(rng), eps=self.eps, steps=self.steps, clip=self.clip)
+            for rng in starts or self.starts()
+        )
+        return strongest(target.least_margin(y), attempts)

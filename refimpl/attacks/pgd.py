@@ -1,11 +1,19 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from ..backend import Array, like
+from ..errors import UsageError
+from ..rng import stream
+from ..settings import Box, setting
 from ..validation import check_budget, check_steps
-from .ball import Box, ascend, bounds, project
+from .ball import Corners, bounds, project
+from .base import ATTACKS, InputAttack, Target
+from .restarts import strongest
+from .sign_step import sign_step
 
 
 def pgd(
@@ -16,21 +24,73 @@ def pgd(
     step_size: float,
     steps: int,
     clip: Box | None = None,
-    random_start: np.random.Generator | None = None,
 ) -> Float[Array, "batch n"]:
-    r"""Projected gradient ascent in the $\ell_\infty$ ball (Madry et al. 2018).
+    r"""Projected gradient ascent in the $\ell_\infty$ ball (Madry et al. 2018), from x.
 
     $x_{t+1} = \Pi\left(x_t + \alpha\,\mathrm{sign}(\nabla_x L(x_t))\right)$ with $\Pi$ the projection on the ball
     of radius `eps` around x, cut with the box `clip`. The paper takes $\alpha = 0.005$ and 20 steps at $\epsilon =
-    0.05$. It starts at x, or, given a generator, at $x + U(-\epsilon, \epsilon)^n$, drawn on the host. Raises
+    0.05$. `gradient` maps x to $\nabla_x L$; eps and the step size are in units of pixels in [0, 1]. Raises
     `UsageError` for a budget, step size or number of steps that makes no sense.
     """
     check_budget(eps)
+    return ascent(gradient, x, bounds(x, eps, clip), step_size, steps)
+
+
+def ascent(
+    gradient: Callable[[Array], Array], start: Float[Array, "batch n"], corners: Corners, step_size: float, steps: int
+) -> Float[Array, "batch n"]:
+    """The steps of `pgd` from anywhere between the corners of the ball."""
     check_steps(steps, step_size)
-    lower, upper = bounds(x, eps, clip)
-    x_adv = x
-    if random_start is not None:
-        x_adv = project(x + eps * like(random_start.uniform(-1, 1, x.shape), x), lower, upper)
+    x_adv = start
     for _ in range(steps):
-        x_adv = ascend(x_adv, gradient(x_adv), step_size, lower, upper)
+        x_adv = sign_step(x_adv, gradient(x_adv), step_size, *corners)
     return x_adv
+
+
+def random_point(
+    rng: np.random.Generator, x: Float[Array, "batch n"], eps: float, corners: Corners
+) -> Float[Array, "batch n"]:
+    r"""$x + U(-\epsilon, \epsilon)^n$, drawn on the host, cut to the corners."""
+    return project(x + eps * like(rng.uniform(-1, 1, x.shape), x), *corners)
+
+
+@ATTACKS.register("pgd")
+@dataclass(frozen=True, kw_only=True)
+class PGD(InputAttack):
+    """`pgd` with its budget; of several random starts the strongest counts, for each example by itself."""
+
+    name: ClassVar[str] = "pgd"
+
+    steps: int = setting(20, "Number of steps.", at_least=1)
+    step_size: float | None = setting(None, "Length of a step.", unit="pixels", usual="eps / 10", at_least=0)
+    random_start: bool = setting(False, "Start at a random point of the ball.")
+    restarts: int = setting(1, "Random starts; for each example the strongest counts.", at_least=1)
+    seed: int = setting(0, "Seed of the random starts.", at_least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.step_size is None:
+            object.__setattr__(self, "step_size", self.eps / 10)
+        if self.restarts > 1 and not self.random_start:
+            raise UsageError("more than one restart needs a random start")
+
+    def starts(self, *index: int) -> list[np.random.Generator]:
+        return [stream(self.seed, "attack", restart, *index) for restart in range(self.restarts)]
+
+    def perturb(
+        self,
+        target: Target,
+        x: Array,
+        y: Array,
+        starts: Sequence[np.random.Generator] = (),
+        surrogate: Target | None = None,
+    ) -> Array:
+        gradient, corners = target.loss(y), bounds(x, self.eps, self.clip)
+
+        def attempt(start: Array) -> Array:
+            return ascent(gradient, start, corners, self.step_size or 0.0, self.steps)
+
+        if not self.random_start:
+            return attempt(x)
+        starting = (random_point(rng, x, self.eps, corners) for rng in starts or self.starts())
+        return strongest(target.least_margin(y), map(attempt, starting))

@@ -11,10 +11,11 @@ def strongest(margin: Callable[[Array], Array], attempts: Iterable[Float[Array, 
     `margin` maps a batch to one number an example, negative where it is fooled. Chosen example by example, one
     more attempt never fools fewer (an average over the batch could).
     """
-    first, *rest = attempts
-    best, smallest = first, margin(first)
-    xp = namespace(best)
-    for x_adv in rest:
+    remaining = iter(attempts)
+    best = next(remaining)
+    xp, smallest = namespace(best), None
+    for x_adv in remaining:
+        smallest = margin(best) if smallest is None else smallest
         m = margin(x_adv)
         better = m < smallest
         best = xp.where(better[:, None], x_adv, best)

@@ -1,10 +1,10 @@
 """`idx` reads files, `registry` knows them, `find` says where they are, `fetch` gets them; `strokes` needs none."""
 
-from .dataset import Dataset, Split
+from .dataset import Dataset, Split, on
 from .fetch import fetch
 from .find import find, places
 from .load import NAMES, load, resolve
 from .registry import REGISTRY
 from .strokes import strokes
 
-__all__ = ["NAMES", "REGISTRY", "Dataset", "Split", "fetch", "find", "load", "places", "resolve", "strokes"]
+__all__ = ["NAMES", "REGISTRY", "Dataset", "Split", "fetch", "find", "load", "on", "places", "resolve", "strokes"]

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
+from ..backend import Backend
 from ..errors import DataError
+from ..training.loop import Examples
 
 
 @dataclass(frozen=True)
@@ -31,3 +33,13 @@ class Dataset:
     test: Split
     sha256: dict[str, str]
     source: str
+
+
+def on(backend: Backend, data: Dataset) -> Examples:
+    """The data set where the computation is."""
+    return Examples(
+        backend.asarray(data.train.images),
+        backend.asarray(data.train.labels, "int64"),
+        backend.asarray(data.test.images),
+        backend.asarray(data.test.labels, "int64"),
+    )

@@ -1,7 +1,4 @@
-"""The activations of `cnn` and `fcnn` on NumPy into arrays that are there, for `block` and `workspace`.
-
-A slope is had from the output, which is all that is kept.
-"""
+"""The activations of `layers.activations` into arrays that are there; derivatives from the output, all that is kept."""
 
 import numpy as np
 from jaxtyping import Float
@@ -19,7 +16,7 @@ def activate(name: str, h: Float[np.ndarray, "*shape"]) -> None:
         np.maximum(h, LEAK * h, out=h)
 
 
-def slope(name: str, h: Float[np.ndarray, "*shape"], out: Float[np.ndarray, "*shape"]) -> None:
+def derivative(name: str, h: Float[np.ndarray, "*shape"], out: Float[np.ndarray, "*shape"]) -> None:
     """The derivative into `out`, of the activation whose output is h."""
     if name == "tanh":
         np.multiply(h, h, out=out)

@@ -1,6 +1,6 @@
 r"""A block of the convolutional net on NumPy, every array allocated once: convolution, max-pooling, activation.
 
-The mathematics is that of `conv`, to the rounding; three things make it several times faster.
+The mathematics is that of `layers.convolution` and `layers.pooling`, to the rounding; three things make it several times faster.
 
 * Images are channels last, so that a patch is copied in k runs of k C numbers.
 * Patches are ordered by the corner of the pooling window they belong to: pooling is the maximum of four contiguous
@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.lib.stride_tricks import as_strided
 
-from .activations import activate, slope
+from .activations import activate, derivative
 
 
-class Block:
+class ConvBlock:
     """Convolution, 2 x 2 max-pooling and activation of `batch` square images; `x` is filled from outside."""
 
     def __init__(self, batch: int, side: int, W: np.ndarray, border: int, activation: str) -> None:
@@ -70,9 +70,9 @@ class Block:
         activate(self.activation, h)
 
     def backward(self, dh: Float[np.ndarray, "batch h w O"]) -> None:
-        """Fill `y` with the gradient by the convolution, `g` with the gradient by what pooling left of it."""
+        """Fill `y` with the gradient with respect to the convolution, `g` with that to what pooling left of it."""
         h, dh = self.h.reshape(self.g.shape), dh.reshape(self.g.shape)
-        slope(self.activation, h, out=self.g)
+        derivative(self.activation, h, out=self.g)
         np.multiply(dh, self.g, out=self.g)
         upper_left, upper_right, lower_left, lower_right = self.y
         np.multiply(self.g, self.lower, out=lower_left)
@@ -88,7 +88,7 @@ class Block:
         return np.dot(self.y.reshape(-1, len(db)).T, self.matrix, out=self.dW)
 
     def input_gradient(self, W: Float[np.ndarray, "O kkC"]) -> Float[np.ndarray, "batch side side C"]:
-        """The gradient by x without its border, after `backward`."""
+        """Gradient with respect to x without its border, after `backward`."""
         dy, k, C, h = self.y.reshape(-1, len(W)), self.k, self.C, self.side
         self.dx[...] = 0
         if C == 1:

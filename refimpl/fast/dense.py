@@ -1,32 +1,38 @@
-r"""The fully connected net on NumPy with every array allocated once: the passes of `fcnn` and `loss`, faster.
+r"""Dense layers on NumPy with every array allocated once: the passes of `fcnn` and `loss`, faster.
 
 The mathematics is theirs, and parity tests hold it to them. Two things differ. Activations are stored one example a
 *column*, $t^i$ of shape (m, batch), so that softmax reduces over the contiguous axis. And every product, sum and tanh
-writes into an array that is there already. The activation is tanh, or where these
-are the dense layers of a `CNN`, another.
+writes into an array that is there already.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ..backend import Params
-from .activations import activate, slope
+from ..parameters import n_classes
+from .activations import activate, derivative
 
 
-class Workspace:
-    """The arrays of one batch size, and the passes through them. `params` may be views of a vector that changes."""
+class DenseBuffers:
+    """The arrays of one batch size, and the passes through them, at the parameters last bound."""
 
-    def __init__(self, batch: int, params: Params, activation: str = "tanh") -> None:
-        self.activation = activation
-        self.W, biases = list(params.values())[::2], list(params.values())[1::2]
-        self.b, dtype = [b[:, None] for b in biases], self.W[0].dtype
+    def __init__(self, batch: int, params: Params, layers: Sequence[int], activation: str = "tanh") -> None:
+        self.names, self.activation = [(f"W{i}", f"b{i}") for i in layers], activation
+        dtype = next(iter(params.values())).dtype
+        self.bind(params)
         self.h = [np.empty((len(W), batch), dtype) for W in self.W]  # t^i, and the logits
         self.dz = [np.empty_like(h) for h in self.h]
-        self.slope = [np.empty_like(h) for h in self.h]
-        self.W_T, self.h_T = [W.T for W in self.W], [h.T for h in self.h]
+        self.derivative = [np.empty_like(h) for h in self.h]
+        self.h_T = [h.T for h in self.h]
         self.ones = np.ones(batch, dtype)
+
+    def bind(self, params: Params) -> None:
+        """Take these parameters from now on; they may be views of a vector that changes."""
+        self.params = params
+        self.W, self.b = [params[W] for W, _ in self.names], [params[b][:, None] for _, b in self.names]
+        self.W_T = [W.T for W in self.W]
 
     def forward(self, x: Float[np.ndarray, "batch n"]) -> None:
         """Fill `h`."""
@@ -44,7 +50,7 @@ class Workspace:
         return self.h_T[-1]
 
     def receive(self, dz: Float[np.ndarray, "batch classes"]) -> None:
-        """Any other gradient by the logits, for `input_gradient`."""
+        """Any other gradient with respect to the logits, for `input_gradient`."""
         self.dz[-1][...] = dz.T
 
     def cross_entropy(self, t: Float[np.ndarray, "batch classes"], weight: float) -> np.floating:
@@ -52,7 +58,7 @@ class Workspace:
 
         `loss.cross_entropy` line by line, one example a column. Overwrites the logits.
         """
-        z, dz, e, t = self.h[-1], self.dz[-1], self.slope[-1], t.T
+        z, dz, e, t = self.h[-1], self.dz[-1], self.derivative[-1], t.T
         np.subtract(z, np.maximum.reduce(z, axis=0), out=z)
         np.exp(z, out=e)
         total = np.add.reduce(e, axis=0)
@@ -66,42 +72,41 @@ class Workspace:
         return loss
 
     def gradients(self, x: Float[np.ndarray, "batch n"], grads: Params) -> None:
-        """Fill `grads` with the gradients by all parameters."""
-        dW, db = list(grads.values())[::2], list(grads.values())[1::2]
+        """Fill `grads` with the gradient with respect to all parameters."""
         for i in reversed(range(len(self.W))):
-            np.dot(self.dz[i], self.h_T[i - 1] if i else x, out=dW[i])
-            np.dot(self.dz[i], self.ones, out=db[i])
+            W, b = self.names[i]
+            np.dot(self.dz[i], self.h_T[i - 1] if i else x, out=grads[W])
+            np.dot(self.dz[i], self.ones, out=grads[b])
             if i:
                 self._through(i)
 
     def input_gradient(self, out: Float[np.ndarray, "batch n"]) -> None:
-        """The gradient by x, into `out`."""
+        """Gradient with respect to x, into `out`."""
         for i in reversed(range(1, len(self.W))):
             self._through(i)
         np.dot(self.dz[0].T, self.W[0], out=out)
 
-    def descend(
+    def value_and_grad(
         self, x: Float[np.ndarray, "batch n"], t: Float[np.ndarray, "batch classes"], grads: Params
     ) -> np.floating:
-        """The mean cross-entropy; `grads` is filled with its gradients by all parameters."""
+        """The mean cross-entropy; `grads` is filled with its gradient with respect to all parameters."""
         self.forward(x)
         loss = self.cross_entropy(t, 1 / len(x))
         self.gradients(x, grads)
         return loss
 
-    def each(self, x: Float[np.ndarray, "batch n"], work: Callable[[int, slice, "Workspace"], object]) -> None:
+    def each(self, x: Float[np.ndarray, "batch n"], work: Callable[[int, slice, "DenseBuffers"], object]) -> None:
         """Forward, followed by `work`; where a batch goes in several pieces, it is called for each."""
         self.forward(x)
         work(0, slice(0, len(x)), self)
 
     def _through(self, i: int) -> None:
-        """From the gradient by layer i's output to that by layer i-1's, through W and the activation."""
-        slope(self.activation, self.h[i - 1], out=self.slope[i - 1])
+        """From the gradient with respect to layer i's output to that of layer i-1, through W and the activation."""
+        derivative(self.activation, self.h[i - 1], out=self.derivative[i - 1])
         np.dot(self.W_T[i], self.dz[i], out=self.dz[i - 1])
-        np.multiply(self.dz[i - 1], self.slope[i - 1], out=self.dz[i - 1])
+        np.multiply(self.dz[i - 1], self.derivative[i - 1], out=self.dz[i - 1])
 
 
 def one_hot(y: Int[np.ndarray, "batch"], params: Params) -> Float[np.ndarray, "batch classes"]:
     """Targets in the dtype of the parameters, with as many classes as the last layer has units."""
-    bias = params[next(reversed(params))]
-    return np.eye(len(bias), dtype=bias.dtype)[y]
+    return np.eye(n_classes(params), dtype=params["b1"].dtype)[y]

@@ -8,7 +8,7 @@ so that from the Z of the step before, where R is already small, once is enough.
 import numpy as np
 from jaxtyping import Float
 
-from ..regularizers.nuclear import inverse_root
+from ..regularizers.nuclear import inverse_sqrt
 
 CLOSE = 1e-3
 """|R| of the last iteration: it leaves about |R|^2, which in float32 is rounding."""
@@ -20,7 +20,7 @@ IN_RANGE = 1e-12, 1e12
 """Singular values whose squares, and their inverses, float32 can hold."""
 
 
-class WarmPolar:
+class NewtonSchulzPolar:
     """`W` may be a view of a matrix that changes; call for its polar factor, in an array the next call overwrites.
 
     Where singular values are zero or far apart, by the eigenproblem, call by call.
@@ -43,7 +43,7 @@ class WarmPolar:
         """`lam` times the polar factor."""
         if self.Z is not None and self._refined(self.Z):
             return self._times(lam * self.Z)
-        s, root = inverse_root(self.W)
+        s, root = inverse_sqrt(self.W)
         low, high = IN_RANGE
         steady = low < s[0] and s[-1] < min(high, WELL_CONDITIONED * s[0])
         self.Z = root.astype(self.W.dtype) if steady else None

@@ -30,3 +30,7 @@ def tanh(x: Float[Array, "..."]) -> tuple[Float[Array, "..."], Pullback]:
     r"""$y = \tanh x$. Since $\tanh' = 1 - \tanh^2$, the output is all that has to be kept: $dx = (1 - y^2)\,dy$."""
     y = namespace(x).tanh(x)
     return y, Pullback(x=lambda dy: dy * (1 - y * y))
+
+
+ACTIVATIONS = {"tanh": tanh, "relu": relu, "leaky-relu": leaky_relu, "identity": identity}
+"""By name. Each is 1-Lipschitz and does not decrease."""

@@ -1,1 +1,9 @@
-"""low_rank."""
+"""Robust low-rank training (Savostianova, Zangrando, Ceruti and Tudisco 2023): a network and an optimizer of its own.
+
+Read `factorization`, what is done to $W = U S V^\\top$; `network`, the passes through the factors; `sgd`, the steps.
+"""
+
+from .network import LowRankNetwork, dense, factorised, n_weights
+from .sgd import LowRank, LowRankSGD
+
+__all__ = ["LowRank", "LowRankNetwork", "LowRankSGD", "dense", "factorised", "n_weights"]

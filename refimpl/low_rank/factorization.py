@@ -36,15 +36,15 @@ def product(U: Float[Array, "m r"], S: Float[Array, "r r"], V: Float[Array, "*in
     return xp.reshape(U @ S @ xp.matrix_transpose(as_columns(V)), (U.shape[0], *V.shape[:-1]))
 
 
-def rank(shape: Sequence[int], share: float) -> int:
-    r"""$r = \lceil \mathrm{share} \cdot \min(m, n) \rceil$ for a weight (m, *inputs) with n inputs.
+def rank(shape: Sequence[int], fraction: float) -> int:
+    r"""$r = \lceil \mathrm{fraction} \cdot \min(m, n) \rceil$ for a weight (m, *inputs) with n inputs.
 
-    The authors' compression ratio is 1 - share: it compresses the rank, not the r (m + n + r) numbers of the factors.
-    Raises `UsageError` for a share not above 0, or above 1.
+    The authors' compression ratio is 1 - fraction: it compresses the rank, not the r (m + n + r) numbers of the factors.
+    Raises `UsageError` for a fraction not above 0, or above 1.
     """
-    if not 0 < share <= 1:
-        raise UsageError(f"the rank must be above 0 % and at most 100 % of the full rank, got {100 * share:g} %")
-    return math.ceil(round(share * min(shape[0], math.prod(shape[1:])), 9))  # 0.07 * 100 is above 7
+    if not 0 < fraction <= 1:
+        raise UsageError(f"the rank must be above 0 % and at most 100 % of the full rank, got {100 * fraction:g} %")
+    return math.ceil(round(fraction * min(shape[0], math.prod(shape[1:])), 9))  # 0.07 * 100 is above 7
 
 
 def truncated(W: Float[Array, "m *inputs"], r: int) -> Factors:

@@ -2,26 +2,53 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
 
-from ..attacks import distance, verify
-from ..attacks.base import Attack, Guide
+from ..attacks.base import InputAttack
+from ..attacks.verify import distance, verify
 from ..backend import Array, Backend, Params, to_host
-from ..errors import NumericalError
+from ..errors import NumericalError, UsageError
 from ..layers.images import scale
-from ..networks.gradients import Network, logits, loss_gradient
+from ..networks.base import Network
+from ..networks.gradients import Gradients
 from .accuracy import interval
+
+Row = tuple[np.ndarray, ...]
+"""Of a batch: index, label, adversarial label, distance, zero gradient, adversarial image."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LabelledImages:
+    """Grey levels and labels on the host, and where and how they are worked on: `chunk` examples at a time.
+
+    Raises `UsageError` for images that are not bytes, for other labels than one an image, and for a chunk below 1.
+    """
+
+    images: UInt8[np.ndarray, "examples *shape"]
+    labels: Integer[np.ndarray, "examples"]
+    backend: Backend
+    dtype: str = "float32"
+    chunk: int = 256
+
+    def __post_init__(self) -> None:
+        images, labels = np.asarray(self.images), np.asarray(self.labels)
+        if images.dtype != np.uint8:
+            raise UsageError(f"images must be grey levels 0 to 255, uint8; got {images.dtype}")
+        if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+            raise UsageError(f"expected {len(images)} whole numbers as labels, got {labels.dtype}{labels.shape}")
+        if self.chunk < 1:
+            raise UsageError(f"a chunk must hold at least one example, got {self.chunk}")
+
+
+@dataclass(frozen=True)
+class AttackResult:
     """What an attack did to each of the n correctly classified inputs, on the host, and the summary.
 
-    `weights` are those an attack on weights left, the same for all inputs.
+    `weights` are those that an attack on weights left, the same for all inputs.
     """
 
     summary: dict[str, Any]
@@ -38,8 +65,9 @@ class Outcome:
         return self.adversarial_label != self.label
 
 
-@dataclass(frozen=True)
-class Batch:
+class Correct(NamedTuple):
+    """Correctly classified inputs, where the computation is: which they are, and whose loss gradient is zero."""
+
     index: np.ndarray
     x: Array
     y: Array
@@ -49,79 +77,69 @@ class Batch:
 def fooling(
     network: Network,
     params: Params,
-    images: UInt8[np.ndarray, "examples height width"],
-    labels: UInt8[np.ndarray, "examples"],
-    attacks: Sequence[Attack],
+    inputs: LabelledImages,
+    attacks: Sequence[InputAttack],
     *,
-    backend: Backend,
-    dtype: str = "float32",
-    chunk: int = 256,
-    guide: Guide | None = None,
+    surrogate: Gradients | None = None,
     progress: Callable[[int], None] = lambda done: None,
-) -> list[Outcome]:
-    """Each attack's outcome on the test inputs the network gets right; the clean pass is shared.
+) -> list[AttackResult]:
+    """Each attack's result on the test inputs the network gets right; the clean pass is shared.
 
     The *fooling ratio* is the share of correctly classified inputs whose label changes; nan where none is
-    classified correctly. Works in chunks of `chunk` examples, so memory on the device does not grow with the data;
-    the result does not depend on the size of the chunk but for rounding. An input whose loss gradient vanishes
-    cannot be attacked by a gradient: such inputs are counted as `zero_gradients`. `guide` is the net whose gradient a
-    warm start follows, where it is not the one attacked.
+    classified correctly. Works in chunks, so memory on the device does not grow with the data; the result does not
+    depend on the size of the chunk but for rounding. An input whose loss gradient vanishes cannot be attacked by a
+    gradient: such inputs are counted as `zero_gradients`. `surrogate` has the gradient that a warm start follows, where
+    it is not that of the attacked net.
 
     Raises `NumericalError` where a gradient or a result is not finite, or a result is outside its budget.
     """
-    found: list[list[tuple[np.ndarray, ...]]] = [[] for _ in attacks]
+    gradients, argmax = network.gradients(params), inputs.backend.xp.argmax
+    found: list[list[Row]] = [[] for _ in attacks]
     starts = [attack.starts() for attack in attacks]
-    for batch in correctly_classified(network, params, images, labels, backend, dtype, chunk):
+    for batch in correctly_classified(gradients, inputs):
         x = to_host(batch.x)
         for attack, start, rows in zip(attacks, starts, found, strict=True):
-            x_adv = attack.perturb(network, params, batch.x, batch.y, start, guide)
-            label = to_host(backend.xp.argmax(logits(network, params, x_adv), axis=-1))
+            x_adv = attack.perturb(gradients, batch.x, batch.y, start, surrogate)
+            label = to_host(argmax(gradients.logits(x_adv), axis=-1))
             x_adv = to_host(x_adv)
-            verify(x, x_adv, eps=attack.eps, norm=attack.norm, clip=attack.clip)
-            moved = distance(x, x_adv, attack.norm)
+            verify(x, x_adv, eps=attack.eps, norm=attack.ball, clip=attack.clip)
+            moved = distance(x, x_adv, attack.ball)
             rows.append((batch.index, to_host(batch.y), label, moved, batch.zero_gradient, x_adv))
         progress(int(batch.index[-1]) + 1)
-    progress(len(labels))
-    return [outcome_of(attack.name, asdict(attack), rows, images) for attack, rows in zip(attacks, found, strict=True)]
+    progress(len(inputs.labels))
+    return [result_of(attack.describe(), rows, inputs) for attack, rows in zip(attacks, found, strict=True)]
 
 
-def correctly_classified(
-    network: Network,
-    params: Params,
-    images: np.ndarray,
-    labels: np.ndarray,
-    backend: Backend,
-    dtype: str,
-    chunk: int,
-) -> Iterator[Batch]:
+def correctly_classified(gradients: Gradients, inputs: LabelledImages) -> Iterator[Correct]:
     """The correctly classified inputs, in batches, each with the inputs whose gradient is zero."""
-    for start in range(0, len(labels), chunk):
-        x = scale(backend.asarray(images[start : start + chunk]), backend.dtype(dtype))
-        y = backend.asarray(labels[start : start + chunk], "int64")
-        prediction = to_host(backend.xp.argmax(logits(network, params, x), axis=-1))
-        index = np.flatnonzero(prediction == labels[start : start + chunk])
+    backend = inputs.backend
+    for start in range(0, len(inputs.labels), inputs.chunk):
+        part = slice(start, start + inputs.chunk)
+        x = scale(backend.asarray(inputs.images[part]), backend.dtype(inputs.dtype))
+        y = backend.asarray(inputs.labels[part], "int64")
+        prediction = to_host(backend.xp.argmax(gradients.logits(x), axis=-1))
+        index = np.flatnonzero(prediction == inputs.labels[part])
         if not index.size:
             continue
         rows = backend.asarray(index)
         x, y = backend.xp.take(x, rows, axis=0), backend.xp.take(y, rows, axis=0)
-        steepest = to_host(backend.xp.max(backend.xp.abs(loss_gradient(network, params, y)(x)), axis=-1))
+        steepest = to_host(backend.xp.max(backend.xp.abs(gradients.loss(y)(x)), axis=-1))
         if not np.isfinite(steepest).all():
             raise NumericalError(f"the loss gradient is not finite at {(~np.isfinite(steepest)).sum()} test inputs")
-        yield Batch(index + start, x, y, steepest == 0)
+        yield Correct(index + start, x, y, steepest == 0)
 
 
-def outcome_of(name: str, settings: dict[str, Any], rows: list[tuple[np.ndarray, ...]], images: np.ndarray) -> Outcome:
-    """The rows of all batches, and the counts: index, label, adversarial label, distance, zero gradient, image."""
-    pixels = int(np.prod(images.shape[1:]))
+def result_of(settings: dict[str, Any], rows: list[Row], inputs: LabelledImages) -> AttackResult:
+    """The rows of all batches, and the counts; `settings` are those of the attack."""
+    pixels = int(np.prod(inputs.images.shape[1:]))
     empty = (*(np.zeros(0, int) for _ in range(5)), np.zeros((0, pixels)))
     index, label, adversarial_label, moved, zero_gradient, x_adv = (
         np.concatenate(column) for column in zip(*(rows or [empty]), strict=True)
     )
-    n, n_correct, n_fooled = len(images), len(index), int((adversarial_label != label).sum())
+    n, n_correct, n_fooled = len(inputs.labels), len(index), int((adversarial_label != label).sum())
     low, high = interval(n_fooled, n_correct)
     summary = {
-        "attack": name,
-        **{key: value for key, value in settings.items() if key != "name"},
+        **settings,
         "n": n,
         "n_correct": n_correct,
         "n_fooled": n_fooled,
@@ -132,4 +150,6 @@ def outcome_of(name: str, settings: dict[str, Any], rows: list[tuple[np.ndarray,
         "mean_distance": float(moved.mean()) if n_correct else math.nan,
         "zero_gradients": int(zero_gradient.sum()),
     }
-    return Outcome(summary, index, label, adversarial_label, moved.astype(float), zero_gradient.astype(bool), x_adv)
+    return AttackResult(
+        summary, index, label, adversarial_label, moved.astype(float), zero_gradient.astype(bool), x_adv
+    )

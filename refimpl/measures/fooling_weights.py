@@ -2,70 +2,79 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
-from ..attacks import distance, verify
-from ..attacks.input_weight_settings import JointAttack
-from ..attacks.verify import verify_weights
-from ..backend import Backend, Params, to_host
+from ..attacks.input_weight import InputWeight
+from ..attacks.verify import distance, verify, verify_weights
+from ..backend import Params, to_host
 from ..errors import NumericalError
-from ..networks.gradients import Network, logits
-from .certificates import certified, check_dense
-from .fooling import Outcome, correctly_classified, outcome_of
+from ..networks.base import Network
+from .certificates import certified, check_certifiable
+from .fooling import AttackResult, Correct, LabelledImages, Row, correctly_classified, result_of
 
 
-def joint_fooling(
+def fooling_weights(
     network: Network,
     params: Params,
-    images: UInt8[np.ndarray, "examples height width"],
-    labels: UInt8[np.ndarray, "examples"],
-    attacks: Sequence[JointAttack],
+    inputs: LabelledImages,
+    attacks: Sequence[InputWeight],
     *,
-    backend: Backend,
-    dtype: str = "float32",
-    chunk: int = 256,
     certify: bool = False,
     progress: Callable[[int], None] = lambda done: None,
-) -> list[Outcome]:
-    """Each attack's outcome on the test inputs the network gets right, as `evaluate.fooling` counts it.
+) -> list[AttackResult]:
+    """Each attack's result on the test inputs the network gets right, as `fooling` counts it.
 
-    The weights found are one perturbation for all those inputs; `Outcome.weights` has them. Inputs that were wrong
+    The weights found are one perturbation for all those inputs; `AttackResult.weights` has them. Inputs that were wrong
     before are not attacked and stay counted as wrong, whatever the perturbed weights make of them. All inputs are on
-    the device at once, activations of `chunk` examples at a time.
+    the device at once, activations of a chunk of examples at a time.
 
     With `certify` the summary counts as `n_certified` the inputs whose label the bound of `certificates` holds within
     the same radii. Raises `UsageError`, before any work, for layers the net does not have or where it has no bound,
     `NumericalError` where a result is not finite, is outside its budget, or a certified input was fooled.
     """
-    radii = [attack.radii(params) for attack in attacks]
+    for attack in attacks:
+        attack.radii(params)
     if certify:
-        check_dense(params)
-    batches = list(correctly_classified(network, params, images, labels, backend, dtype, chunk))
+        check_certifiable(network)
+    batches = list(correctly_classified(network.gradients(params), inputs))
     found = []
-    for done, (attack, radius) in enumerate(zip(attacks, radii, strict=True), start=1):
-        rows: list[tuple[np.ndarray, ...]] = []
-        moved, sure = params, 0
-        if batches:
-            x, y = (backend.xp.concat(parts) for parts in zip(*((b.x, b.y) for b in batches), strict=True))
-            x_adv, moved = attack.perturb(network, params, x, y, chunk)
-        most = verify_weights(params, moved, radius)
-        start = 0
-        for batch in batches:
-            part = slice(start, start := start + len(batch.index))
-            label = to_host(backend.xp.argmax(logits(network, moved, x_adv[part, ...]), axis=-1))
-            before, after, y_host = to_host(batch.x), to_host(x_adv[part, ...]), to_host(batch.y)
-            verify(before, after, eps=attack.eps, clip=attack.clip)
-            rows.append((batch.index, y_host, label, distance(before, after, "inf"), batch.zero_gradient, after))
-            if certify:
-                safe = to_host(certified(params, batch.x, batch.y, attack.eps, radius))
-                if (safe & (label != y_host)).any():
-                    raise NumericalError(f"{(safe & (label != y_host)).sum()} certified inputs were fooled by {attack}")
-                sure += int(safe.sum())
-        outcome = outcome_of(attack.name, vars(attack), rows, images)
-        more = {"norm": "inf", "weights_moved": most} | ({"n_certified": sure} if certify else {})
-        weights = {name: to_host(moved[name]) for name in radius}
-        found.append(replace(outcome, summary=outcome.summary | more, weights=weights))
-        progress(len(labels) * done // len(attacks))
+    for done, attack in enumerate(attacks, start=1):
+        found.append(_attacked(network, params, inputs, attack, batches))
+        if certify:
+            sure = sum(_certified(network, params, attack, batch, found[-1]) for batch in batches)
+            found[-1].summary["n_certified"] = sure
+        progress(len(inputs.labels) * done // len(attacks))
     return found
+
+
+def _attacked(
+    network: Network, params: Params, inputs: LabelledImages, attack: InputWeight, batches: list[Correct]
+) -> AttackResult:
+    rows: list[Row] = []
+    moved, radii, xp = params, attack.radii(params), inputs.backend.xp
+    if batches:
+        x, y = (xp.concat(parts) for parts in zip(*((b.x, b.y) for b in batches), strict=True))
+        x_adv, moved = attack.perturb_all(network.gradients, params, x, y, inputs.chunk)
+    most = verify_weights(params, moved, radii)
+    start, perturbed = 0, network.gradients(moved)
+    for batch in batches:
+        part = slice(start, start := start + len(batch.index))
+        label = to_host(xp.argmax(perturbed.logits(x_adv[part, ...]), axis=-1))
+        before, after = to_host(batch.x), to_host(x_adv[part, ...])
+        verify(before, after, eps=attack.eps, clip=attack.clip)
+        moved_by = distance(before, after, "inf")
+        rows.append((batch.index, to_host(batch.y), label, moved_by, batch.zero_gradient, after))
+    result = result_of(attack.describe(), rows, inputs)
+    result.summary["weights_moved"] = most
+    return replace(result, weights={name: to_host(moved[name]) for name in radii})
+
+
+def _certified(network: Network, params: Params, attack: InputWeight, batch: Correct, result: AttackResult) -> int:
+    """How many inputs of a batch are certified. Raises `NumericalError` where one of them was fooled."""
+    safe: Any = to_host(certified(network, params, batch.x, batch.y, attack.eps, attack.radii(params)))
+    fooled = safe & np.isin(batch.index, result.index[result.fooled])
+    if fooled.any():
+        raise NumericalError(f"{fooled.sum()} certified inputs were fooled by {attack}")
+    return int(safe.sum())

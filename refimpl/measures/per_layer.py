@@ -4,11 +4,10 @@ from typing import Any
 
 from jaxtyping import Int, UInt8
 
-from ..backend import Array, Params, namespace
+from ..backend import Array, Params, fetch, namespace
 from ..layers.images import scale
-from ..low_rank.network import dense, factors
-from ..networks.gradients import Network
-from ..parameters import as_matrix
+from ..networks.base import Network
+from ..parameters import as_matrix, weights
 from .information import Bounds, label_information, mutual_information
 from .rank_sparsity import condition_number, effective_rank, effective_sparsity
 
@@ -16,32 +15,32 @@ CHUNK = 250
 """Examples whose every layer is in memory at a time."""
 
 
-def measure_weights(params: Params) -> dict[str, tuple[Array, Array]]:
-    """Effective rank and effective sparsity of every weight matrix, by name, left on the device."""
-    weights = {name: as_matrix(W) for name, W in dense(params).items() if name.startswith("W")}
-    return {name: (effective_rank(W), effective_sparsity(W)) for name, W in weights.items()}
+def measure_weights(network: Network, params: Params) -> list[dict[str, Any]]:
+    """Name, effective rank and effective sparsity of every weight matrix; numbers are left on the device."""
+    matrices = {name: as_matrix(W) for name, W in weights(network.full(params)).items()}
+    return [
+        {"name": name, "effective_rank": effective_rank(W), "effective_sparsity": effective_sparsity(W)}
+        for name, W in matrices.items()
+    ]
 
 
-def layers(params: Params) -> list[dict[str, Any]]:
-    """`measure_weights` as rows, with shapes, condition numbers, and the rank of a layer in factors. Waits for the
-    device."""
-    weights = dense(params)
-    rows: list[dict[str, Any]] = []
-    for name, (effective, sparsity) in measure_weights(params).items():
-        W = as_matrix(weights[name])
-        row = {"name": name, "shape": list(W.shape), "effective_rank": float(effective),
-               "effective_sparsity": float(sparsity)}  # fmt: skip
-        if name not in params:
-            W = factors(params, name[1:]).S  # of which κ is W's, and free of the rounding of a product
-            row["rank"] = W.shape[0]
-        rows.append(row | {"condition_number": float(condition_number(W))})
+def layers(network: Network, params: Params) -> list[dict[str, Any]]:
+    """`measure_weights` with shapes and condition numbers, and the rank of a layer in factors. Waits for the device."""
+    full, rows = weights(network.full(params)), []
+    for row in measure_weights(network, params):
+        W = as_matrix(full[row["name"]])
+        core = network.core(params, row["name"])
+        rank = {"rank": core.shape[0]} if core.shape != W.shape else {}
+        measured = {key: row[key] for key in ("effective_rank", "effective_sparsity")}
+        measured["condition_number"] = condition_number(core)
+        rows.append({"name": row["name"], "shape": list(W.shape), **rank, **fetch(measured)})
     return rows
 
 
 def information(
     network: Network,
     params: Params,
-    images: UInt8[Array, "examples height width"],
+    images: UInt8[Array, "examples *shape"],
     labels: Int[Array, "examples"] | None = None,
     sigma2: float = 0.1,
 ) -> list[dict[str, float]]:

@@ -1,1 +1,8 @@
-"""optimizers."""
+"""Optimizers as pure updates: parameters and gradients in, parameters out. Read `sgd`, `adam`, then `proximal`."""
+
+from .adam import Adam
+from .base import OPTIMIZERS, Optimizer, State
+from .proximal import Proximal
+from .sgd import SGD
+
+__all__ = ["OPTIMIZERS", "SGD", "Adam", "Optimizer", "Proximal", "State"]

@@ -1,24 +1,40 @@
-"""Optimizers as pure updates: parameters and gradients in, parameters out. Named dictionaries of arrays throughout."""
+"""What an optimizer is: named dictionaries of arrays in, named dictionaries of arrays out."""
 
-import math
-from collections.abc import Callable
-from typing import NamedTuple
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
 
 from ..backend import Params
-from ..errors import UsageError
+from ..registry import Registry
+from ..settings import Settings, setting
 
 State = Params
+"""Arrays by name: of a moment that follows the parameters, the moment's name, a dot, the parameter's: `v.W1`."""
 
 
-class Optimizer(NamedTuple):
-    """`init(params) -> state` and `update(params, grads, state, t) -> params, state`, t = 1, 2, ... counting steps."""
+@dataclass(frozen=True)
+class Optimizer(Settings):
+    """Derive from it, and register with `OPTIMIZERS`.
 
-    init: Callable[[Params], State]
-    update: Callable[[Params, Params, State, int], tuple[Params, State]]
+    `elementwise` says that each entry is updated by itself, so that all parameters may be handed over as one vector;
+    `uniform_step` that a step is the learning rate times a direction in which entries are weighted alike, the length
+    that a proximal step needs.
+    """
+
+    elementwise: ClassVar[bool] = False
+    uniform_step: ClassVar[bool] = False
+
+    learning_rate: float = setting(
+        0.001, "Length of a step.", usual="0.001; cnn 0.01, tuned 0.001; lenet5 0.1", above=0
+    )
+
+    @abstractmethod
+    def init(self, params: Params) -> State:
+        """The state before the first step."""
+
+    @abstractmethod
+    def update(self, params: Params, grads: Params, state: State, t: int) -> tuple[Params, State]:
+        """Parameters and state after step t = 1, 2, ..."""
 
 
-def _check(learning_rate: float, *decays: float) -> None:
-    if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise UsageError(f"the learning rate must be finite and above 0, got {learning_rate}")
-    if not all(0 <= decay < 1 for decay in decays):
-        raise UsageError(f"momentum and Adam's betas must be at least 0 and below 1, got {decays}")
+OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer", __package__)

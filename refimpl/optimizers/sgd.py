@@ -1,24 +1,33 @@
 """Stochastic gradient descent, with momentum."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from ..backend import Params, namespace
-from .base import Optimizer, State, _check
+from ..settings import setting
+from .base import OPTIMIZERS, Optimizer, State
 
 
-def sgd(learning_rate: float = 0.001, momentum: float = 0.0) -> Optimizer:
+@OPTIMIZERS.register("sgd")
+@dataclass(frozen=True)
+class SGD(Optimizer):
     r"""Stochastic gradient descent, the paper's optimizer (Section 5): $\theta \leftarrow \theta - \alpha g$.
 
-    With momentum $\mu$ (Polyak 1964), a reading the paper's wording admits: $v \leftarrow \mu v + g$,
+    With momentum $\mu$ (Polyak 1964), an assumption that the paper's wording admits: $v \leftarrow \mu v + g$,
     $\theta \leftarrow \theta - \alpha v$.
     """
-    _check(learning_rate, momentum)
 
-    def init(params: Params) -> State:
-        return {f"v.{name}": namespace(p).zeros_like(p) for name, p in params.items()} if momentum else {}
+    name: ClassVar[str] = "sgd"
+    elementwise: ClassVar[bool] = True
+    uniform_step: ClassVar[bool] = True
 
-    def update(params: Params, grads: Params, state: State, t: int) -> tuple[Params, State]:
-        if not momentum:
-            return {name: p - learning_rate * grads[name] for name, p in params.items()}, state
-        state = {f"v.{name}": momentum * state[f"v.{name}"] + g for name, g in grads.items()}
-        return {name: p - learning_rate * state[f"v.{name}"] for name, p in params.items()}, state
+    momentum: float = setting(0.0, "Momentum.", usual="0; lenet5 0.3", at_least=0, below=1)
 
-    return Optimizer(init, update)
+    def init(self, params: Params) -> State:
+        return {f"v.{name}": namespace(p).zeros_like(p) for name, p in params.items()} if self.momentum else {}
+
+    def update(self, params: Params, grads: Params, state: State, t: int) -> tuple[Params, State]:
+        if not self.momentum:
+            return {name: p - self.learning_rate * grads[name] for name, p in params.items()}, state
+        state = {f"v.{name}": self.momentum * state[f"v.{name}"] + g for name, g in grads.items()}
+        return {name: p - self.learning_rate * state[f"v.{name}"] for name, p in params.items()}, state

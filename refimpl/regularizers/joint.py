@@ -1,13 +1,19 @@
 """The l1 norm of the product of the layers, Eq. (7)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 from jaxtyping import Float
 
-from ..backend import Array, namespace
+from ..backend import Array, Params, namespace
 from ..errors import UsageError
-from .base import Scalar
+from ..networks.base import Network
+from ..networks.fcnn import FCNN
+from ..parameters import weights
+from ..settings import setting
+from .base import REGULARIZERS, Batch, Regularizer, Scalar
 
 
 def joint(Ws: Sequence[Float[Array, "..."]]) -> tuple[Scalar, list[Float[Array, "..."]]]:
@@ -33,3 +39,24 @@ def joint(Ws: Sequence[Float[Array, "..."]]) -> tuple[Scalar, list[Float[Array, 
         gradients.append(after @ xp.matrix_transpose(product))
         after = xp.matrix_transpose(W) @ after
     return xp.sum(xp.abs(before[-1])), [after, *reversed(gradients)]
+
+
+@REGULARIZERS.register("joint")
+@dataclass(frozen=True)
+class Joint(Regularizer):
+    """The l1 norm of the product of all layers, Eq. (7)."""
+
+    name: ClassVar[str] = "joint"
+
+    lam: float = setting(
+        0.0, "lambda of the l1 norm of the product of all layers, Eq. (7); dense networks.", at_least=0
+    )
+
+    def check(self, network: Network) -> None:
+        if not isinstance(network, FCNN):
+            raise UsageError(f"the joint term supports dense networks only, not {network.name}: take fcnn")
+
+    def value_and_grad(self, params: Params, batch: Batch) -> tuple[Array, Params]:
+        W = weights(params)
+        value, grads = joint(list(W.values()))
+        return self.lam * value, {name: self.lam * gradient for name, gradient in zip(W, grads, strict=True)}

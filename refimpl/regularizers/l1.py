@@ -1,9 +1,13 @@
 """The l1 norm, Eq. (5), and its proximal step."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from jaxtyping import Float
 
 from ..backend import Array, namespace
-from .base import Scalar, _check_threshold
+from ..settings import by_layer
+from .base import REGULARIZERS, LayerNorm, Scalar, check_threshold
 
 
 def l1(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"]]:
@@ -15,8 +19,23 @@ def l1(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"]]:
 def soft_threshold(W: Float[Array, "..."], t: float) -> Float[Array, "..."]:
     r"""The proximal step of $t \|W\|_1$: every entry t nearer to zero, and zero where it is less than t away.
 
-    $\arg\min_Z \frac12 \|Z - W\|_F^2 + t \|Z\|_1$, entry by entry (Donoho 1995).
+    $\operatorname{arg\,min}_Z \frac12 \|Z - W\|_F^2 + t \|Z\|_1$, entry by entry (Donoho 1995).
     """
     xp = namespace(W)
-    _check_threshold(t)
+    check_threshold(t)
     return xp.sign(W) * xp.maximum(xp.abs(W) - t, xp.zeros_like(W))
+
+
+@REGULARIZERS.register("l1")
+@dataclass(frozen=True)
+class L1(LayerNorm):
+    """The l1 norm of layers, Eq. (5)."""
+
+    name: ClassVar[str] = "l1"
+    layers: dict[str, float] = by_layer("l1 norm of layers, Eq. (5): 1=0.01 adds 0.01 |W1|_1 to the loss.")
+
+    def norm(self, W: Array) -> tuple[Array, Array]:
+        return l1(W)
+
+    def shrink(self, W: Array, t: float) -> Array:
+        return soft_threshold(W, t)

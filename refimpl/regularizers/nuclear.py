@@ -1,9 +1,13 @@
 """The nuclear norm, Eq. (6), and its proximal step."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from jaxtyping import Float
 
 from ..backend import Array, namespace
-from .base import Scalar, _check_threshold
+from ..settings import by_layer
+from .base import REGULARIZERS, LayerNorm, Scalar, check_threshold
 from .l1 import soft_threshold
 
 
@@ -40,12 +44,12 @@ def _nuclear_by_gram(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"
     if W.shape[0] > W.shape[1]:
         value, gradient = _nuclear_by_gram(xp.matrix_transpose(W))
         return value, xp.matrix_transpose(gradient)
-    s, root = inverse_root(W)
+    s, root = inverse_sqrt(W)
     polar = root @ xp.astype(W, xp.float64)
     return xp.asarray(xp.sum(s), dtype=W.dtype), xp.astype(polar, W.dtype)
 
 
-def inverse_root(W: Float[Array, "m n"]) -> tuple[Float[Array, "m"], Float[Array, "m m"]]:
+def inverse_sqrt(W: Float[Array, "m n"]) -> tuple[Float[Array, "m"], Float[Array, "m m"]]:
     r"""The singular values of a wide float32 matrix, and $(W W^\top)^{-1/2}$, the pseudo-inverse's root; float64.
 
     Squaring halves the digits; in float64 that leaves as many as float32 has. Below 1e-5 of the largest, singular
@@ -70,6 +74,21 @@ def _finite(A: Float[Array, "m n"]) -> tuple[Array, Float[Array, "m n"]]:
 
 def singular_value_threshold(W: Float[Array, "m n"], t: float) -> Float[Array, "m n"]:
     r"""The proximal step of $t \|W\|_*$: `soft_threshold` of the singular values (Cai, Candès and Shen 2010)."""
-    _check_threshold(t)
+    check_threshold(t)
     U, s, Vh = namespace(W).linalg.svd(W, full_matrices=False)
     return (U * soft_threshold(s, t)) @ Vh
+
+
+@REGULARIZERS.register("nuclear")
+@dataclass(frozen=True)
+class Nuclear(LayerNorm):
+    """The nuclear norm of layers, Eq. (6)."""
+
+    name: ClassVar[str] = "nuclear"
+    layers: dict[str, float] = by_layer("Nuclear norm of layers, Eq. (6): 1=0.03,2=0.01.")
+
+    def norm(self, W: Array) -> tuple[Array, Array]:
+        return nuclear(W)
+
+    def shrink(self, W: Array, t: float) -> Array:
+        return singular_value_threshold(W, t)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,16 @@ from ..optimizers.base import State
 
 FORMAT = "refimpl-checkpoint-1"
 MAX_BYTES = 2**30
+
+
+def name_of(epoch: int) -> str:
+    return f"epoch-{epoch:05d}.safetensors"
+
+
+def epoch_of(path: Path) -> int | None:
+    """The epoch that a file is of, by its name; None for another file."""
+    found = re.fullmatch(r"epoch-(\d+)\.safetensors", path.name)
+    return int(found[1]) if found else None
 
 
 class Checkpoint(NamedTuple):

@@ -1,251 +1,270 @@
-"""The configuration of a run: what is needed to do it again. `settings` keeps it in a file."""
+"""The configuration of a run: what is needed to do it again, as settings and as a table of plain data."""
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
 
-from ..attacks.base import IN_L2, RANK, Attack
+from ..attacks import ATTACKS, PAPERS, InputAttack, input_attacks
 from ..backend import Backend, Params
 from ..errors import UsageError
-from ..low_rank import network as low_rank_net
-from ..low_rank.sgd import LowRank, low_rank_sgd
-from ..networks import cnn, fcnn
-from ..networks.architectures import ARCHITECTURES, CNN, SIZES, lenet5
-from ..networks.base import Network
-from ..networks.cnn import ACTIVATIONS, PADDINGS
-from ..networks.fcnn import WIDTHS
-from ..optimizers.adam import adam
-from ..optimizers.base import Optimizer
-from ..optimizers.sgd import sgd
-from ..regularizers.margin_bound import ReachTerm
-from ..regularizers.penalty import Penalty
-from ..training.adversarial import Adversary, WeightAdversary
-from ..validation import check_budget
-from .presets import METHODS, NATURAL
+from ..low_rank import LowRank, LowRankNetwork, LowRankSGD
+from ..networks import FCNN, NETWORKS, Network
+from ..optimizers import OPTIMIZERS, SGD, Optimizer, Proximal, State
+from ..parameters import weights
+from ..registry import Registry
+from ..regularizers import REGULARIZERS, Regularizer
+from ..regularizers.base import in_order
+from ..settings import Settings, nearest, setting
+from ..training import AdversarialInputs, AdversarialWeights, CrossEntropy, Objective, Regularized, Step
+from .presets import METHODS
 
-STEPS = {"fcnn": 112_560, "cnn": 58_156, "lenet5": 2_345}
-"""Steps of a run whose epochs are not given: 240 epochs of MNIST, where plain SGD first meets Table 1's .9508,
-and 62 of Fashion-MNIST, where it first meets Table 2's .9041; of LeNet-5 5 epochs of MNIST, where the
-authors of low-rank training have 120."""
-
-ADVERSARIES = ("none", "fgsm", "pgd", *IN_L2)
-EPS_L2 = 0.5
-"""Of the adversaries in the l_2 ball, where the paper's 0.05 would be a tenth of a grey pixel."""
-
-WATCHES: dict[str, tuple[str, ...]] = {
+MONITORS: dict[str, tuple[str, ...]] = {
     "none": (),
     "fooling": ("fooling",),
     "mi": ("mi",),
     "all": ("fooling", "mi"),
 }
+PARTS = {"network": NETWORKS, "optimizer": OPTIMIZERS, "attack": ATTACKS}
+"""The tables that hold one choice, `[network.fcnn]`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """The defaults are the paper's for `fcnn` (Section 5), `Config.of` has them for every architecture.
+class Config(Settings):
+    """The defaults are the paper's for `fcnn` (Section 5); `from_table` has those of every network.
 
-    `epochs` None means as many as make `STEPS` steps. `widths` belongs to `fcnn`, `padding` and `activation` to `cnn`.
-    `tau`, `low_rank_mode` and `preconditioner` belong to `low_rank`, the share of the full rank that layers have.
-    `start` names the run whose weights were the first weights, where training is a fine-tuning.
-
-    Raises `UsageError`, naming the setting, for a value that cannot be used.
+    `epochs` None means as many as make the network's usual number of steps. `start` names the run whose weights were
+    the first weights, where training is a fine-tuning. Raises `UsageError`, naming the setting, for a value that cannot
+    be used, and for parts that do not go together.
     """
 
-    arch: str = "fcnn"
-    dataset: str = "auto"
-    backend: str = "numpy"
-    dtype: str = "float32"
-    seed: int = 0
-    epochs: int | None = None
-    batch_size: int = 128
-    optimizer: str = "sgd"
-    learning_rate: float = 0.001
-    momentum: float = 0.0
-    widths: tuple[int, ...] = WIDTHS
-    padding: str = "valid"
-    activation: str = "tanh"
-    l1: dict[str, float] = field(default_factory=dict)
-    nuclear: dict[str, float] = field(default_factory=dict)
-    joint: float = 0.0
-    proximal: bool = False
-    adversarial: str = "none"
-    adversarial_share: float = 1.0
-    adversarial_rank: int = RANK
-    weights_adversarial: float = 0.0
-    margin_reach: float = 0.0
-    row_column: float = 0.0
-    eps_weights: float = 0.0
-    eps: float = 0.05
-    clip: bool = False
-    low_rank: float | None = None
-    tau: float | None = None
-    low_rank_mode: str = "clamp"
-    preconditioner: str = "scalar"
-    watch: str = "auto"
-    watch_examples: int = 1000
-    start: str = ""
-    checkpoint_every: int = 10
-    threads: int = 1
+    name: ClassVar[str] = ""
+
+    network: Network = FCNN()
+    optimizer: Optimizer = SGD()
+    attack: InputAttack | None = None
+    regularizers: tuple[Regularizer, ...] = ()
+    low_rank: LowRank | None = None
+
+    dataset: str = setting("auto", "Name of a data set, or auto: the paper's for the network where it is found.")
+    backend: str = setting(
+        "numpy", "Where to compute: numpy, cupy (a CUDA GPU), or auto (cupy where it works).",
+        choices=("numpy", "cupy", "auto"),
+    )  # fmt: skip
+    dtype: str = setting("float32", "Type of weights and pixels.", choices=("float32", "float64"))
+    seed: int = setting(0, "Seed of initial weights, shuffling and random starts.", at_least=0)
+    epochs: int | None = setting(
+        None, "Passes over the training set.", at_least=1,
+        usual="240 on MNIST, 62 on Fashion-MNIST, lenet5 5; elsewhere as many as make the same number of steps",
+    )  # fmt: skip
+    batch_size: int = setting(128, "Examples in a step.", usual="128; cnn 64", at_least=1)
+    proximal: bool = setting(False, "Norms act by proximal steps, which make exact zeros, not by subgradients.")
+    adversarial_fraction: float = setting(1.0, "Part of each batch that is attacked: 0.5 is half.", above=0, at_most=1)
+    adversarial_weights: float = setting(
+        0.0, "Take each gradient at weights perturbed by this much against the batch.", unit="weights", at_least=0
+    )
+    monitor: str = setting(
+        "auto", "What is measured in epochs 1, 2, ..., 10, 13, 16, 20, 25, ..., and the last.",
+        usual="auto: fooling with --adversarial, else none", choices=("auto", *MONITORS),
+    )  # fmt: skip
+    monitor_examples: int = setting(1000, "The first so many test images are monitored.", at_least=1)
+    start: str = setting("", "The run whose weights were the first.")
+    checkpoint_every: int = setting(10, "Epochs between checkpoints.", at_least=1)
+    threads: int = setting(
+        1, "Threads of BLAS; of cnn, threads that share a batch. The nets are small: more can be slower.", at_least=1
+    )
 
     def __post_init__(self) -> None:
-        _one_of("arch", self.arch, ARCHITECTURES)
-        _one_of("padding", self.padding, PADDINGS)
-        _one_of("activation", self.activation, tuple(ACTIVATIONS))
-        _one_of("dtype", self.dtype, ("float32", "float64"))
-        _one_of("optimizer", self.optimizer, ("sgd", "adam"))
-        _one_of("watch", self.watch, ("auto", *WATCHES))
-        for name in ("batch_size", "checkpoint_every", "threads", "watch_examples"):
-            _at_least(name, getattr(self, name), 1)
-        _at_least("seed", self.seed, 0)
-        if self.epochs is not None:
-            _at_least("epochs", self.epochs, 1)
-        if self.optimizer == "adam" and self.momentum:
-            raise UsageError("momentum belongs to sgd; adam has its own")
-        if len(self.widths) < 2 or min(self.widths) < 1:
-            raise UsageError(f"widths must be two or more positive numbers, got {list(self.widths)}")
-        if (self.widths[0], self.widths[-1]) != (WIDTHS[0], WIDTHS[-1]):
-            raise UsageError(f"widths must go from {WIDTHS[0]} pixels to {WIDTHS[-1]} classes, got {list(self.widths)}")
-        if self.arch != "fcnn" and self.widths != WIDTHS:
-            raise UsageError("widths belong to fcnn; a cnn has padding and activation")
-        if self.arch != "cnn" and (self.padding, self.activation) != ("valid", "tanh"):
-            raise UsageError(f"padding and activation belong to cnn, not to {self.arch}")
-        for layer in (*self.l1, *self.nuclear):
-            _one_of("a regularized layer", layer, tuple(f"W{i}" for i in range(1, self.depth + 1)))
-        if self.joint and self.arch != "fcnn":
-            raise UsageError("the joint term is of a product of dense layers: a CNN's filters do not chain, take fcnn")
-        _one_of("adversarial", self.adversarial, ADVERSARIES)
-        if self.adversarial_rank != RANK and self.adversarial != "lora-pgd":
-            raise UsageError("a rank belongs to --adversarial lora-pgd")
-        if self.proximal and self.optimizer != "sgd":
-            raise UsageError("proximal steps have the length of sgd's steps; adam's differ from weight to weight")
-        if self.adversarial_share != 1 and self.adversarial == "none":
-            raise UsageError(f"an adversarial share needs an attack: --adversarial {' or '.join(ADVERSARIES[1:])}")
-        if (self.margin_reach or self.row_column) and self.arch != "fcnn":
-            raise UsageError("the bound of the margins is for dense layers: a CNN's filters are none, take fcnn")
-        if self.eps_weights and not self.margin_reach:
-            raise UsageError("eps_weights is the radius of the weights in the margins' reach: it needs margin_reach")
-        self.make_optimizer()
-        self.make_penalty()
-        check_budget(self.eps)
-        self.make_adversary()
-        self.make_weight_adversary()
-        self.make_reach()
+        super().__post_init__()
+        layers = list(weights(self.network.init(_shapes)))
+        for term in self.regularizers:
+            term.check(self.network)
+            for layer in getattr(term, "layers", ()):
+                if layer not in layers:
+                    raise UsageError(
+                        f"{term.name}: a regularized layer must be one of {', '.join(layers)}, got {layer!r}"
+                    )
+        if self.adversarial_fraction != 1 and self.attack is None:
+            raise UsageError("an adversarial fraction needs an attack: --adversarial pgd")
+        if self.low_rank and (self.regularizers or self.adversarial_weights):
+            raise UsageError("regularizers and adversarial weights are for full weights, not for layers of low rank")
+        self.updates()
+        self.trained()
 
     @classmethod
-    def of(cls, **settings: Any) -> "Config":
-        """A configuration with the batch size and learning rate of its architecture where none is given: the paper's,
-        for LeNet-5 those of the authors of low-rank training. And an adversary's budget in its own norm.
-        """
-        defaults: dict[str, Any] = {}
-        if settings.get("arch") == "cnn":
-            defaults = {"batch_size": 64, "learning_rate": 0.001 if settings.get("start") else 0.01}
-        if settings.get("arch") == "lenet5" and settings.get("optimizer", "sgd") == "sgd":
-            defaults = {"learning_rate": 0.1, "momentum": 0.3}
-        if settings.get("adversarial") in IN_L2:
-            defaults["eps"] = EPS_L2
-        return cls(**(defaults | settings))
+    def from_table(cls, table: Any, where: str = "the configuration") -> Self:
+        """From nested tables, `{"network": {"cnn": {"padding": "same"}}, "seed": 1}`; strict, as settings are."""
+        if not isinstance(table, Mapping):
+            raise UsageError(f"{where} must be a table of settings, got {table!r}")
+        known = [one.name for one in fields(cls) if one.name != "regularizers"] + ["regularizer"]
+        for name in table:
+            if name not in known:
+                raise UsageError(f"{where}: unknown setting {name!r}{nearest(name, known)}")
+        values = {name: value for name, value in table.items() if name not in (*PARTS, "regularizer", "low_rank")}
+        network = _choice(NETWORKS, table.get("network", {"fcnn": {}}), f"{where}: network")
+        values.setdefault("batch_size", network.usual.batch_size)
+        chosen = _with_usual(table.get("optimizer", {"sgd": {}}), network, bool(values.get("start")))
+        if "attack" in table:
+            values["attack"] = _choice(ATTACKS, _seeded(table["attack"], values.get("seed", 0)), f"{where}: attack")
+            if not isinstance(values["attack"], InputAttack):
+                raise UsageError(
+                    f"{where}: {values['attack'].name} does not perturb inputs alone: choose one of"
+                    f" {', '.join(input_attacks())}"
+                )
+        if "low_rank" in table:
+            values["low_rank"] = LowRank.from_table(table["low_rank"], f"{where}: low_rank")
+        try:
+            return cls(
+                network=network,
+                optimizer=_choice(OPTIMIZERS, chosen, f"{where}: optimizer"),
+                regularizers=_terms(table.get("regularizer", {}), f"{where}: regularizer"),
+                **values,
+            )
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}" if where != "the configuration" else str(error)) from None
+
+    def table(self) -> dict[str, Any]:
+        """Nested tables that `from_table` makes the same configuration of; scalars first, as TOML wants them."""
+        nested = ("network", "optimizer", "attack", "regularizers", "low_rank")
+        values = super().table()
+        found = {name: value for name, value in values.items() if name not in nested}
+        for part in PARTS:
+            chosen = getattr(self, part)
+            if chosen is not None:
+                found[part] = {chosen.name: chosen.table()}
+        if self.regularizers:
+            found["regularizer"] = {term.name: term.table() for term in self.regularizers}
+        if self.low_rank:
+            found["low_rank"] = self.low_rank.table()
+        return found
 
     @property
-    def depth(self) -> int:
-        """The number of weight matrices."""
-        return len(self.widths) - 1 if self.arch == "fcnn" else 4
+    def arch(self) -> str:
+        return self.network.name
 
-    @property
-    def network(self) -> Network:
-        if self.arch == "fcnn":
-            return fcnn
-        return lenet5(self.threads) if self.arch == "lenet5" else CNN(self.padding, self.activation, self.threads)
-
-    @property
-    def blas_threads(self) -> int:
-        """The CNN's threads work on pieces of a batch, each with a BLAS of one thread."""
-        return self.threads if self.arch == "fcnn" else 1
+    def trained(self) -> Network:
+        """The network that is trained: the one chosen, or it in factors."""
+        return LowRankNetwork(self.network, self.low_rank.fraction) if self.low_rank else self.network
 
     def init(self, backend: Backend) -> Params:
         """The first weights."""
-        if self.arch == "fcnn":
-            full = fcnn.init(backend, self.seed, self.widths, self.dtype)
-        else:
-            full = cnn.init(backend, self.seed, self.dtype, padding=self.padding, **SIZES[self.arch])
-        share = self.low_rank
-        return full if share is None else low_rank_net.init(backend, self.seed, full, share, self.dtype)
+        return self.trained().init(backend, self.seed, self.dtype)
 
-    def make_low_rank(self) -> LowRank | None:
-        if self.low_rank is None:
-            if self.tau is not None or (self.low_rank_mode, self.preconditioner) != ("clamp", "scalar"):
-                raise UsageError("tau, low_rank_mode and preconditioner belong to low-rank training: give a low_rank")
-            return None
-        if self.l1 or self.nuclear or self.joint or self.margin_reach or self.row_column or self.weights_adversarial:
-            raise UsageError("regularizers and adversaries of weights are for full weights, not for layers of low rank")
-        if self.optimizer != "sgd":
-            raise UsageError("low-rank training has sgd's steps, with momentum if you like; not adam's")
-        return LowRank(self.low_rank, self.tau, self.low_rank_mode, self.preconditioner)
-
-    def make_optimizer(self) -> Optimizer:
-        if how := self.make_low_rank():
-            return low_rank_sgd(how, self.learning_rate, self.momentum)
-        if self.optimizer == "adam":
-            return adam(self.learning_rate)
-        return sgd(self.learning_rate, self.momentum)
-
-    def make_penalty(self) -> Penalty:
-        return Penalty(self.l1, self.nuclear, self.joint, self.learning_rate if self.proximal else None)
-
-    def make_attack(self, name: str) -> Attack:
-        """With the paper's steps; without a random start, a reading.
-
-        The budget of an adversary in the l_2 ball is its own; the paper's attacks then keep the paper's.
-        """
-        eps = Attack.eps if self.adversarial in IN_L2 and name not in IN_L2 else self.eps
-        rank = self.adversarial_rank if name == "lora-pgd" else None
-        return Attack(name=name, eps=eps, rank=rank, clip=(0.0, 1.0) if self.clip else None, seed=self.seed)
-
-    def make_adversary(self) -> Adversary | None:
-        if self.adversarial == "none":
-            return None
-        return Adversary(self.make_attack(self.adversarial), self.adversarial_share)
-
-    def make_weight_adversary(self) -> WeightAdversary | None:
-        return WeightAdversary(self.weights_adversarial) if self.weights_adversarial else None
-
-    def make_reach(self) -> ReachTerm | None:
-        if not (self.margin_reach or self.row_column):
-            return None
-        return ReachTerm(self.margin_reach, self.eps, self.eps_weights, self.row_column)
+    def updates(self) -> Optimizer | Proximal | LowRankSGD:
+        """The optimizer, with what surrounds it."""
+        if self.low_rank:
+            return LowRankSGD(self.optimizer, self.low_rank)
+        return Proximal(self.optimizer, self._with_prox) if self.proximal else self.optimizer
 
     @property
-    def watched(self) -> tuple[str, ...]:
-        """What is measured in training beside the weights: the fooling ratio where an adversary is at work."""
-        return WATCHES[("none" if self.adversarial == "none" else "fooling") if self.watch == "auto" else self.watch]
+    def _with_prox(self) -> tuple[Regularizer, ...]:
+        return tuple(term for term in self.regularizers if term.has_prox)
+
+    def objective(self) -> Objective:
+        """What is minimised: the adversary of the inputs outside that of the weights, regularizers outermost."""
+        objective: Objective = CrossEntropy(self.trained())
+        if self.adversarial_weights:
+            objective = AdversarialWeights(objective, self.adversarial_weights)
+        if self.attack:
+            objective = AdversarialInputs(objective, self.trained(), self.attack, self.adversarial_fraction)
+        terms = tuple(term for term in self.regularizers if not (self.proximal and term.has_prox))
+        return Regularized(objective, terms) if terms else objective
+
+    def step(self, params: Params, state: State) -> Step:
+        return Step(self.objective(), self.updates(), params, state)
+
+    @property
+    def blas_threads(self) -> int:
+        """The CNN's threads share a batch, each with a BLAS of one thread."""
+        return self.threads if isinstance(self.network, FCNN) else 1
+
+    @property
+    def monitored(self) -> tuple[str, ...]:
+        """What is measured in training beside the weights: the fooling ratio where an attack is trained against."""
+        return MONITORS[("fooling" if self.attack else "none") if self.monitor == "auto" else self.monitor]
+
+    def paper_attack(self, name: str) -> InputAttack:
+        """One of the paper's attacks, with the budget and clipping that the net is trained against, if in its norm."""
+        kind: Any = ATTACKS[name]
+        if self.attack and self.attack.name == name:
+            return self.attack
+        same = self.attack is not None and self.attack.ball == kind().ball
+        settings: dict[str, Any] = {"eps": self.attack.eps} if self.attack and same else {}
+        if self.attack:
+            settings["clip"] = self.attack.clip
+        attack: InputAttack = kind(**settings)
+        return attack
+
+    def monitored_attacks(self) -> list[InputAttack]:
+        names = [*PAPERS, *([] if self.attack is None or self.attack.name in PAPERS else [self.attack.name])]
+        return [self.paper_attack(name) for name in names] if "fooling" in self.monitored else []
 
     @property
     def method(self) -> str:
         """The method by its name in `METHODS`; otherwise in a word or two: l1-pgd, joint, ..."""
-        named = METHODS[self.arch] if self.low_rank is None else {}
-        for name, settings in named.items():
-            if all(getattr(self, key) == value for key, value in (NATURAL | settings).items()):
-                return name
+        mine = {term.name: term.table() for term in self.regularizers}
+        attack = self.attack.name if self.attack else None
+        if not self.low_rank and not self.adversarial_weights:
+            for name, table in METHODS.get(self.arch, {}).items():
+                if table.get("regularizer", {}) == mine and next(iter(table.get("attack", {})), None) == attack:
+                    return name
         parts = {
             "low-rank": self.low_rank is not None,
-            self.adversarial: self.adversarial != "none",
-            "weights": self.weights_adversarial,
-            "l1": self.l1,
-            "nuclear": self.nuclear,
-            "joint": self.joint,
-            "margin-reach": self.margin_reach,
-            "row-column": self.row_column,
+            attack: attack is not None,
+            "weights": self.adversarial_weights > 0,
+            **dict.fromkeys(mine, True),
         }
-        return "-".join(name for name, used in parts.items() if used)
+        return "-".join(str(name) for name, used in parts.items() if used) or "natural"
 
     def epochs_for(self, n_train: int) -> int:
-        return self.epochs or math.ceil(STEPS[self.arch] / math.ceil(n_train / self.batch_size))
+        return self.epochs or math.ceil(self.network.usual.steps / math.ceil(n_train / self.batch_size))
 
 
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UsageError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+class _Shapes:
+    """A backend for the shapes of first weights alone."""
+
+    def asarray(self, host: Any, dtype: Any = None) -> Any:
+        return host
 
 
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise UsageError(f"{name} must be at least {least}, got {value}")
+_shapes: Any = _Shapes()
+
+
+def _choice(registry: Registry, table: Any, where: str) -> Any:
+    """The one thing a table chooses: `{"pgd": {"eps": 0.1}}`."""
+    if not isinstance(table, Mapping) or len(table) != 1:
+        raise UsageError(f"{where} must hold one table with its settings, such as {where}.{registry.names()[0]}")
+    ((name, settings),) = table.items()
+    try:
+        kind = registry[name]
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
+    return kind.from_table(settings, f"{where}.{name}")
+
+
+def _terms(table: Any, where: str) -> tuple[Regularizer, ...]:
+    """The regularizers of a table, in the order in which they are added, whatever the table's is."""
+    if not isinstance(table, Mapping):
+        raise UsageError(f"{where} must hold tables, such as {where}.l1")
+    for name in table:
+        if name not in REGULARIZERS:
+            raise UsageError(f"{where}: unknown regularizer {name!r}{nearest(name, list(REGULARIZERS.names()))}")
+    return tuple(REGULARIZERS[name].from_table(table[name], f"{where}.{name}") for name in in_order(table))
+
+
+def _with_usual(table: Any, network: Network, tuned: bool) -> Any:
+    """An optimizer's table with the network's usual learning rate and momentum where none is given."""
+    if not isinstance(table, Mapping) or len(table) != 1 or not isinstance(next(iter(table.values())), Mapping):
+        return table
+    ((name, settings),) = table.items()
+    usual = (network.usual.tuned if tuned else network.usual.learning_rates).get(name, {})
+    return {name: {**usual, **settings}}
+
+
+def _seeded(table: Any, seed: int) -> Any:
+    """An attack's table with the run's seed, where the attack has one and none is given."""
+    if not isinstance(table, Mapping) or len(table) != 1 or not isinstance(next(iter(table.values())), Mapping):
+        return table
+    ((name, settings),) = table.items()
+    drawn = name in ATTACKS and any(one.name == "seed" for one in fields(ATTACKS[name]))
+    return {name: {"seed": seed, **settings} if drawn else settings}

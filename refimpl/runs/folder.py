@@ -2,7 +2,7 @@
 
     config.toml     the resolved configuration; `refimpl train --config` does it again
     manifest.json   versions, hardware, data and their hashes, seeds, times, status
-    history.jsonl   one record an epoch; no clock in it, so that equal runs have equal files
+    history.jsonl   one log an epoch; no clock in it, so that equal runs have equal files
     checkpoints/    epoch-00010.safetensors, ...
 
 Every file is written atomically, or appended to line by line and read up to the last whole line.
@@ -20,13 +20,16 @@ from ..backend import Backend
 from ..backend import backend as make_backend
 from ..data import Dataset
 from ..errors import DataError, UsageError
-from ..low_rank.network import factorised, is_low_rank
+from ..low_rank import factorised
+from ..low_rank.network import is_low_rank
 from ..rng import STREAMS
 from . import checkpoint as checkpoints
 from .checkpoint import Checkpoint
 from .config import Config
 from .manifest import environment, now
 from .toml import from_toml, to_toml
+
+Warn = Callable[[str], None]
 
 
 class Run:
@@ -45,7 +48,7 @@ class Run:
         """
         if start:
             if config.low_rank is not None and not is_low_rank(start.params):
-                start = start._replace(params=factorised(start.params, config.low_rank))
+                start = start._replace(params=factorised(start.params, config.low_rank.fraction))
             start = checkpoints.check_shapes(
                 start._replace(state={}), _untrained(config)._replace(state={}), config.start
             )
@@ -66,7 +69,7 @@ class Run:
             }
         )
         if start:
-            state = config.make_optimizer().init(start.params)
+            state = config.updates().init(start.params)
             checkpoints.write(run.checkpoint_path(0), Checkpoint(0, start.params, state))
         write_text(folder / "config.toml", to_toml(config))
         return run
@@ -98,7 +101,7 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """The records so far; a last line torn by a crash is not counted."""
+        """The epoch logs so far; a last line torn by a crash is not counted."""
         path = self.folder / "history.jsonl"
         whole = path.read_text().split("\n")[:-1] if path.exists() else []
         try:
@@ -107,14 +110,14 @@ class Run:
             raise DataError(f"{path} is damaged: {error}") from None
 
     def checkpoint_path(self, epoch: int) -> Path:
-        return self.folder / "checkpoints" / f"epoch-{epoch:05d}.safetensors"
+        return self.folder / "checkpoints" / checkpoints.name_of(epoch)
 
-    def latest(self, warn: Callable[[str], None] = lambda message: None) -> Checkpoint | None:
+    def latest(self, warn: Warn = lambda message: None) -> Checkpoint | None:
         """The newest checkpoint that is whole; `warn` hears of each damaged one passed over. None where there is none.
 
-        Raises `DataError` where there are checkpoints and all are damaged.
+        Raises `DataError` where there are checkpoints and all are damaged, and where one should be and is none.
         """
-        paths = sorted((self.folder / "checkpoints").glob("epoch-*.safetensors"), reverse=True)
+        paths = self._checkpoints()
         for path in paths:
             try:
                 return checkpoints.read(path)
@@ -122,9 +125,22 @@ class Run:
                 warn(f"{error}; trying the one before it")
         if paths:
             raise DataError(f"{self.folder}: none of the {len(paths)} checkpoints can be read")
+        if len(self.history) >= self.config.checkpoint_every:
+            raise DataError(
+                f"{self.folder} is damaged: history.jsonl has {len(self.history)} epochs, but there is no checkpoint"
+            )
         return None
 
-    def load(self, backend: Backend, warn: Callable[[str], None] = lambda message: None) -> Checkpoint:
+    def _checkpoints(self) -> list[Path]:
+        """The files, the newest first. Raises `DataError` where the folder that holds them is missing or unreadable."""
+        folder = self.folder / "checkpoints"
+        try:
+            names = [path for path in folder.iterdir() if checkpoints.epoch_of(path) is not None]
+        except OSError as error:
+            raise DataError(f"{folder} cannot be read: {error.strerror}; the run is damaged") from None
+        return sorted(names, key=lambda path: checkpoints.epoch_of(path) or 0, reverse=True)
+
+    def load(self, backend: Backend, warn: Warn = lambda message: None) -> Checkpoint:
         """The latest checkpoint, checked against the configuration, on `backend`; without one, the untrained net."""
         untrained = _untrained(self.config)
         saved = self.latest(warn) or untrained
@@ -151,7 +167,7 @@ class Run:
 def _untrained(config: Config) -> Checkpoint:
     """The initial weights and optimizer state, on the host."""
     params = config.init(make_backend("numpy"))
-    return Checkpoint(0, params, config.make_optimizer().init(params))
+    return Checkpoint(0, params, config.updates().init(params))
 
 
 def list_runs(root: Path) -> list[Run]:

@@ -9,7 +9,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from ..atomic import write_bytes, write_text
-from ..measures.fooling import Outcome
+from ..measures.fooling import AttackResult
 
 
 def to_json(value: Any) -> str:
@@ -22,7 +22,7 @@ def to_line(value: Any) -> str:
     return json.dumps(_plain(value), allow_nan=False)
 
 
-def write_outcome(folder: Path, name: str, outcome: Outcome, images: bool) -> None:
+def write_result(folder: Path, name: str, result: AttackResult, images: bool) -> None:
     """`name.json`, the summary; `name.safetensors`, what belongs to each example, with its adversarial image if asked.
 
     Tensors: `index` into the test set, `label`, `adversarial_label`, `distance` in the attack's norm,
@@ -31,17 +31,17 @@ def write_outcome(folder: Path, name: str, outcome: Outcome, images: bool) -> No
     """
     folder.mkdir(exist_ok=True)
     tensors = {
-        "index": outcome.index,
-        "label": outcome.label,
-        "adversarial_label": outcome.adversarial_label,
-        "distance": outcome.distance,
-        "zero_gradient": outcome.zero_gradient,
+        "index": result.index,
+        "label": result.label,
+        "adversarial_label": result.adversarial_label,
+        "distance": result.distance,
+        "zero_gradient": result.zero_gradient,
     }
     if images:
-        tensors |= {"x_adv": outcome.x_adv, **outcome.weights}
+        tensors |= {"x_adv": result.x_adv, **result.weights}
     content = {key: np.ascontiguousarray(tensor) for key, tensor in tensors.items()}
     write_bytes(folder / f"{name}.safetensors", save(content))
-    write_text(folder / f"{name}.json", to_json(outcome.summary) + "\n")
+    write_text(folder / f"{name}.json", to_json(result.summary) + "\n")
 
 
 def _plain(value: Any) -> Any:

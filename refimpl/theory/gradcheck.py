@@ -70,7 +70,9 @@ def compare(backend: Backend, seed: int = 0) -> list[Comparison]:
     Autograd, where it is installed, differentiates our own forward pass; it knows NumPy only.
     """
     rng = np.random.default_rng(seed)
-    oracle = importlib.import_module(".autograd_reference", __package__) if importlib.util.find_spec("autograd") else None
+    oracle = (
+        importlib.import_module(".autograd_reference", __package__) if importlib.util.find_spec("autograd") else None
+    )
     rows = []
     for one in derivatives(backend, rng):
         dy = _draw(backend, rng, *one.value(*one.arguments).shape)

@@ -1,57 +1,68 @@
-"""Training against an adversary, of the inputs or of the weights."""
+"""Training against an adversary, of the inputs or of the weights: objectives that wrap an objective."""
 
 import math
 from dataclasses import dataclass
 
-from ..attacks import joint
-from ..attacks.base import Attack
+from jaxtyping import Float
+
+from ..attacks.base import InputAttack
 from ..backend import Array, Params, namespace
 from ..errors import UsageError
-from ..networks.gradients import Network, weight_gradients
-from ..validation import check_radii
+from ..networks.base import Network
+from ..parameters import is_weight
+from ..regularizers.base import Batch
+from .objective import Objective
 
 
 @dataclass(frozen=True)
-class Adversary:
-    """What adversarial training puts a batch to: `attack` on the first `share` of its examples, the others as they are.
+class AdversarialInputs:
+    """Replaces part of each batch by adversarial examples (Madry et al. 2018): the first `fraction`, all by default.
 
-    All of them by default (Madry et al. 2018). Raises `UsageError` for a share not above 0, or above 1.
+    Raises `UsageError` for a fraction not above 0, or above 1.
     """
 
-    attack: Attack
-    share: float = 1.0
+    objective: Objective
+    network: Network
+    attack: InputAttack
+    fraction: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise UsageError(f"the adversarial share of a batch must be above 0 and at most 1, got {self.share}")
+        if not 0 < self.fraction <= 1:
+            raise UsageError(f"the adversarial fraction of a batch must be above 0 and at most 1, got {self.fraction}")
 
-    def perturb(self, network: Network, params: Params, x: Array, y: Array, t: int) -> Array:
-        """The batch of step t, its random starts those of t, attacked with its true labels."""
-        n = math.ceil(self.share * y.shape[0])
-        x_adv = self.attack.perturb(network, params, x[:n, ...], y[:n], self.attack.starts(t))
-        return x_adv if n == y.shape[0] else namespace(x).concat([x_adv, x[n:, ...]])
+    def value_and_grad(self, params: Params, batch: Batch) -> tuple[Float[Array, ""], Params]:
+        return self.objective.value_and_grad(params, batch._replace(x=self.perturb(params, batch)))
+
+    def perturb(self, params: Params, batch: Batch) -> Float[Array, "batch n"]:
+        """The examples of the batch, attacked with their true labels; random starts are those of the step."""
+        n = math.ceil(self.fraction * batch.y.shape[0])
+        x, y = batch.x[:n, ...], batch.y[:n]
+        x_adv = self.attack.perturb(self.network.gradients(params), x, y, self.attack.starts(batch.step))
+        return x_adv if n == batch.y.shape[0] else namespace(x).concat([x_adv, batch.x[n:, ...]])
 
 
 @dataclass(frozen=True)
-class WeightAdversary:
-    r"""What training against perturbed weights puts every weight matrix to: $W + \rho\,\mathrm{sign}(\nabla_W L)$.
+class AdversarialWeights:
+    r"""The gradient at perturbed weights, $W + \rho\,\mathrm{sign}(\nabla_W L)$, applied to the unperturbed ones.
 
-    The gradient is then taken at the perturbed weights, at inputs that an `Adversary`, where there is one, attacked
-    before, and the step applied to the unperturbed ones, as in adversarial weight perturbation (Wu, Xia and Wang
-    2020); the $\ell_\infty$ ball of one `radius` in all layers, and a single step to its surface, are ours.
-    Raises `UsageError` for a radius that is not above 0 and finite.
+    As in adversarial weight perturbation (Wu, Xia and Wang 2020); the $\ell_\infty$ ball of one `radius` in all layers,
+    and a single step to its surface, are ours. Raises `UsageError` for a radius that is not above 0 and finite.
     """
 
+    objective: Objective
     radius: float
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.radius) and self.radius > 0):
             raise UsageError(f"the radius of adversarial weights must be finite and above 0, got {self.radius}")
 
-    def perturb(self, network: Network, params: Params, x: Array, y: Array) -> Params:
-        """New weights, for the mean cross-entropy of this batch."""
-        return joint(
-            lambda x, params: x,
-            lambda x, params: weight_gradients(network, params, x, y),
-            x, params, eps=0.0, eps_weights=check_radii(self.radius, params), steps=1, paces=1.0,
-        )[1]  # fmt: skip
+    def value_and_grad(self, params: Params, batch: Batch) -> tuple[Float[Array, ""], Params]:
+        _, grads = self.objective.value_and_grad(params, batch)
+        return self.objective.value_and_grad(self.perturb(params, grads), batch)
+
+    def perturb(self, params: Params, grads: Params) -> Params:
+        """New weights; biases stay as they are."""
+        return {
+            name: p + self.radius * namespace(p).sign(grads[name]) if is_weight(name) else p
+            for name, p in params.items()
+        }

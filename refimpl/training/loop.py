@@ -1,179 +1,149 @@
-"""The training loop: a generator that yields one record an epoch and waits for the device once an epoch."""
+"""The training loop: a generator that yields one log an epoch and waits for the device once an epoch."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from ..backend import Array, Backend, Params, like, namespace, to_host
-from ..data import Dataset
+from ..backend import Array, Params, fetch, like, namespace
 from ..errors import NumericalError
-from ..fast.step import FusedStep
 from ..layers.images import scale
 from ..layers.loss import cross_entropy
-from ..low_rank.network import is_low_rank
 from ..measures.accuracy import n_correct
 from ..measures.per_layer import measure_weights
-from ..networks.gradients import Network, has_workspace, logits
-from ..optimizers.base import Optimizer, State
-from ..regularizers.margin_bound import ReachTerm
-from ..regularizers.penalty import NO_PENALTY, Penalty
+from ..networks.base import Network
+from ..optimizers.base import State
+from ..regularizers.base import Batch, Regularizer
 from ..rng import stream
-from .adversarial import Adversary, WeightAdversary
 from .step import Step
 
 DIVERGED = 1000.0
 """Nats. A mean loss above it gives the true class a probability below e^-1000: the run is lost."""
 
+CHUNK = 1000
+"""Test images whose layers are in memory at a time."""
 
-class Examples(NamedTuple):
-    """A data set where the computation is."""
 
-    train_images: UInt8[Array, "train height width"]
+@dataclass(frozen=True)
+class Examples:
+    """A data set where the computation is, as grey levels: a quarter of the memory, and a cheaper gather."""
+
+    train_images: UInt8[Array, "train *shape"]
     train_labels: Int[Array, "train"]
-    test_images: UInt8[Array, "test height width"]
+    test_images: UInt8[Array, "test *shape"]
     test_labels: Int[Array, "test"]
 
+    def batch(self, index: Int[Array, "batch"], dtype: Any) -> Batch:
+        """The training examples `index`, pixels in [0, 1]."""
+        xp = namespace(self.train_images)
+        x = scale(xp.take(self.train_images, index, axis=0), dtype)
+        return Batch(x, xp.take(self.train_labels, index, axis=0))
 
-class Record(NamedTuple):
-    """One epoch: cross-entropies in nats, mean over the epoch's steps and over the test set after it; the rest
-    after it.
 
-    `penalties` are the regularizers' terms of the loss, the margins' reach that of the test set, `layers` the effective
-    rank and sparsity of each weight matrix.
+class Schedule(NamedTuple):
+    """Epochs `start + 1` to `epochs` in batches of `batch_size`; the order of the examples depends on the seed."""
+
+    epochs: int
+    batch_size: int
+    seed: int
+    start: int = 0
+
+
+class EpochLog(NamedTuple):
+    """One epoch: cross-entropies in nats, mean over the epoch's steps and over the test set after it; the rest after it.
+
+    `terms` are the regularizers' parts of the loss, on the test set where they depend on data; `layers` has the
+    effective rank and sparsity of each weight matrix.
     """
 
     epoch: int
     loss: float
     test_loss: float
     accuracy: float
-    penalties: dict[str, float]
+    terms: dict[str, float]
     layers: list[dict[str, Any]]
     params: Params
     state: State
 
     def line(self) -> dict[str, Any]:
         numbers = {"epoch": self.epoch, "loss": self.loss, "test_loss": self.test_loss, "accuracy": self.accuracy}
-        return {**numbers, **self.penalties, "layers": self.layers}
-
-
-def examples(data: Dataset, backend: Backend) -> Examples:
-    """Grey levels stay bytes until a batch is made: a quarter of the memory, and a cheaper gather."""
-    return Examples(
-        backend.asarray(data.train.images),
-        backend.asarray(data.train.labels, "int64"),
-        backend.asarray(data.test.images),
-        backend.asarray(data.test.labels, "int64"),
-    )
-
-
-def make_step(
-    network: Network,
-    params: Params,
-    state: State,
-    optimizer: Optimizer,
-    images: Array,
-    labels: Array,
-    penalty: Penalty = NO_PENALTY,
-    adversary: Adversary | None = None,
-    weight_adversary: WeightAdversary | None = None,
-    reach: ReachTerm | None = None,
-) -> Step | FusedStep:
-    """The fast step where there is one, else the readable one."""
-    kind = FusedStep if has_workspace(network, images) and not is_low_rank(params) else Step
-    return kind(network, params, state, optimizer, images, labels, penalty, adversary, weight_adversary, reach)
+        return {**numbers, **self.terms, "layers": self.layers}
 
 
 def train(
-    network: Network,
-    step: Step | FusedStep,
-    data: Examples,
-    *,
-    epochs: int,
-    batch_size: int,
-    seed: int,
-    start: int = 0,
-) -> Iterator[Record]:
-    """Epochs `start + 1` to `epochs`, each over all examples in an order of its own, the short last batch included.
+    step: Step, network: Network, data: Examples, schedule: Schedule, terms: Sequence[Regularizer] = ()
+) -> Iterator[EpochLog]:
+    """Each epoch goes over all examples in an order of its own, the short last batch included.
 
     The order depends on the seed and the epoch alone, so a run continued from epoch `start` has the same bits as one
-    that never stopped. Raises `NumericalError` with epoch, batch and seed where a loss is NaN or above `DIVERGED`.
+    that never stopped. The values of `terms` are logged. Raises `NumericalError` with epoch, batch and seed where a
+    loss is NaN or above `DIVERGED`.
     """
-    n = data.train_labels.shape[0]
-    batches = _slices(n, batch_size)
-    sizes = [batch.stop - batch.start for batch in batches]
-    for epoch in range(start + 1, epochs + 1):
-        order = like(stream(seed, "shuffle", epoch).permutation(n), data.train_labels)
+    n, dtype = data.train_labels.shape[0], step.params["b1"].dtype
+    batches = slices(n, schedule.batch_size)
+    for epoch in range(schedule.start + 1, schedule.epochs + 1):
+        order = like(stream(schedule.seed, "shuffle", epoch).permutation(n), data.train_labels)
         t = (epoch - 1) * len(batches)
-        step.start_epoch()
-        losses = [step(order[batch], t + k) for k, batch in enumerate(batches, start=1)]
-        params = step.params
-        scores = score(network, params, data.test_images, data.test_labels)
-        terms, measures = step.penalty.terms(params), measure_weights(params)
-        if step.reach:
-            terms |= reach_on(step.reach, params, data.test_images, data.test_labels)
-        numbers = iter(_fetch([*losses, *scores, *terms.values(), *(x for pair in measures.values() for x in pair)]))
-        batch_losses, test_loss, correct = [next(numbers) for _ in losses], next(numbers), next(numbers)
-        _check(batch_losses, test_loss, epoch, seed)
-        yield Record(
+        losses = [
+            step(data.batch(order[batch], dtype)._replace(step=t + k, new_epoch=k == 1))
+            for k, batch in enumerate(batches, start=1)
+        ]
+        params, state = step.snapshot()
+        test_loss, correct = score(network, params, data.test_images, data.test_labels)
+        found = fetch(
+            {
+                "losses": losses,
+                "test_loss": test_loss,
+                "correct": correct,
+                "terms": {term.name: value_on(term, params, data.test_images, data.test_labels) for term in terms},
+                "layers": measure_weights(network, params),
+            }
+        )
+        _check(found["losses"], found["test_loss"], epoch, schedule.seed)
+        yield EpochLog(
             epoch=epoch,
-            loss=float(np.average(batch_losses, weights=sizes)),
-            test_loss=test_loss,
-            accuracy=correct / data.test_labels.shape[0],
-            penalties={name: next(numbers) for name in terms},
-            layers=[
-                {"name": name, "effective_rank": next(numbers), "effective_sparsity": next(numbers)}
-                for name in measures
-            ],
+            loss=float(np.average(found["losses"], weights=[part.stop - part.start for part in batches])),
+            test_loss=found["test_loss"],
+            accuracy=found["correct"] / data.test_labels.shape[0],
+            terms=found["terms"],
+            layers=found["layers"],
             params=params,
-            state=step.state,
+            state=state,
         )
 
 
 def score(
-    network: Network,
-    params: Params,
-    images: UInt8[Array, "test height width"],
-    labels: Int[Array, "test"],
-    chunk: int = 1000,
+    network: Network, params: Params, images: UInt8[Array, "test *shape"], labels: Int[Array, "test"]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Mean loss and number of correct predictions, left on the device."""
     xp, dtype, n = namespace(images), params["b1"].dtype, labels.shape[0]
-    losses, correct = [], []
-    for part in _slices(n, chunk):
+    gradients, losses, correct = network.gradients(params), [], []
+    for part in slices(n, CHUNK):
         y = labels[part]
-        z = logits(network, params, scale(images[part, ...], dtype))
+        z = gradients.logits(scale(images[part, ...], dtype))
         losses.append(cross_entropy(z, y)[0] * (y.shape[0] / n))
         correct.append(n_correct(z, y))
     return xp.sum(xp.stack(losses)), xp.asarray(xp.sum(xp.stack(correct)), dtype=dtype)
 
 
-def reach_on(
-    reach: ReachTerm,
-    params: Params,
-    images: UInt8[Array, "test height width"],
-    labels: Int[Array, "test"],
-    chunk: int = 1000,
-) -> dict[str, Float[Array, ""]]:
-    """The terms of `reach` on all examples, left on the device."""
-    total: dict[str, Array] = {}
-    for part in _slices(labels.shape[0], chunk):
-        x, y = scale(images[part, ...], params["W1"].dtype), labels[part]
-        for name, value in reach.terms(params, x, y).items():
-            total[name] = total.get(name, 0.0) + value * (y.shape[0] / labels.shape[0])
+def value_on(
+    term: Regularizer, params: Params, images: UInt8[Array, "test *shape"], labels: Int[Array, "test"]
+) -> Float[Array, ""]:
+    """A regularizer's value, its mean over the examples where it depends on them, left on the device."""
+    dtype, n, total = params["b1"].dtype, labels.shape[0], 0.0
+    for part in slices(1, 1) if term.of_weights else slices(n, CHUNK):
+        batch = Batch(scale(images[part, ...], dtype), labels[part])
+        fraction = 1.0 if term.of_weights else batch.y.shape[0] / n
+        total = total + term.value_and_grad(params, batch)[0] * fraction
     return total
 
 
-def _slices(n: int, size: int) -> list[slice]:
+def slices(n: int, size: int) -> list[slice]:
     """0 to n in pieces of `size`; the last may be shorter."""
     return [slice(i, min(i + size, n)) for i in range(0, n, size)]
-
-
-def _fetch(scalars: list[Array]) -> list[float]:
-    """All the numbers of an epoch in one copy to the host."""
-    return [float(value) for value in to_host(namespace(scalars[0]).stack(scalars))]
 
 
 def _check(losses: list[float], test_loss: float, epoch: int, seed: int) -> None:

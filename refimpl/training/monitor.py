@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ..attacks.base import ATTACKS
-from ..backend import Backend, Params
-from ..data import Dataset
-from ..measures.fooling import fooling
+from ..attacks.base import InputAttack
+from ..backend import Params
+from ..measures.fooling import LabelledImages, fooling
 from ..measures.per_layer import information
-from ..networks.gradients import Network
-from ..runs.config import Config
+from ..networks.base import Network
 
 KEPT = ("attack", "eps", "n", "n_correct", "fooling_ratio")
 RISE = 0.1
@@ -22,30 +21,38 @@ def due(epoch: int) -> bool:
     return epoch == round(10 ** (round(10 * math.log10(epoch)) / 10))
 
 
-class Watch:
-    """The first `watch_examples` test inputs, and what the configuration asks to know of them, also at epoch `last`."""
+@dataclass(frozen=True)
+class Monitor:
+    """`inputs`, the attacks on them, and whether bounds of the mutual information are wanted; also at epoch `last`."""
 
-    def __init__(self, network: Network, config: Config, data: Dataset, backend: Backend, last: int) -> None:
-        self.last = last
-        self.network, self.backend, self.dtype, self.what = network, backend, config.dtype, config.watched
-        self.images, self.labels = (part[: config.watch_examples] for part in (data.test.images, data.test.labels))
-        names = dict.fromkeys((*ATTACKS, *(() if config.adversarial == "none" else (config.adversarial,))))
-        self.attacks = [config.make_attack(name) for name in names]
+    network: Network
+    inputs: LabelledImages
+    attacks: Sequence[InputAttack]
+    mutual_information: bool
+    last: int
 
     def __call__(self, line: dict[str, Any], params: Params) -> dict[str, Any]:
-        """The record of an epoch, completed where one is due: `attacks`, and the bounds in bits in `layers`."""
-        if not (self.what and (due(line["epoch"]) or line["epoch"] == self.last)):
+        """The log of an epoch, completed where one is due: `attacks`, and the bounds in bits in `layers`."""
+        if not (due(line["epoch"]) or line["epoch"] == self.last):
             return line
-        if "fooling" in self.what:
-            outcomes = fooling(
-                self.network, params, self.images, self.labels, self.attacks,
-                backend=self.backend, dtype=self.dtype,
-            )  # fmt: skip
-            line |= {"attacks": [{key: outcome.summary[key] for key in KEPT} for outcome in outcomes]}
-        if "mi" in self.what:
-            known = information(self.network, params, self.backend.asarray(self.images))
+        if self.attacks:
+            results = fooling(self.network, params, self.inputs, self.attacks)
+            line |= {"attacks": [{key: result.summary[key] for key in KEPT} for result in results]}
+        if self.mutual_information:
+            known = information(self.network, params, self.inputs.backend.asarray(self.inputs.images))
             line |= {"layers": [layer | more for layer, more in zip(line["layers"], [*known, {}], strict=True)]}
         return line
+
+
+def unmonitored(line: dict[str, Any], last: int) -> dict[str, Any]:
+    """The log of an epoch without what only the last epoch has, unless it is the last or one that is due."""
+    if due(line["epoch"]) or line["epoch"] == last:
+        return line
+    layers = [
+        {key: value for key, value in layer.items() if not key.startswith("mutual_information")}
+        for layer in line["layers"]
+    ]
+    return {key: value for key, value in line.items() if key != "attacks"} | {"layers": layers}
 
 
 def catastrophic_overfitting(history: Sequence[dict[str, Any]]) -> int | None:

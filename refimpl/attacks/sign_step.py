@@ -1,0 +1,48 @@
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ..backend import Array, namespace
+from .ball import project
+
+INTEGERS: dict[np.dtype, Any] = {np.dtype("float32"): np.int32, np.dtype("float64"): np.int64}
+"""For floats in the byte order of this machine, integers as long."""
+
+
+def sign_step(
+    x: Float[Array, "..."],
+    gradient: Float[Array, "..."],
+    length: float,
+    lower: Float[Array, "..."],
+    upper: Float[Array, "..."],
+) -> Float[Array, "..."]:
+    r"""One projected sign step, $\Pi(x + \mathrm{length} \cdot \mathrm{sign}(g))$: what FGSM does once and PGD often.
+
+    The sign is the steepest ascent in $\ell_\infty$; sign(0) = 0, and nan stays nan.
+    """
+    if isinstance(gradient, np.ndarray) and gradient.dtype in INTEGERS and gradient.dtype == x.dtype:
+        return _with_integers(x, gradient, length, lower, upper)
+    return project(x + length * namespace(gradient).sign(gradient), lower, upper)
+
+
+def _with_integers(
+    x: Float[np.ndarray, "..."],
+    gradient: Float[np.ndarray, "..."],
+    length: float,
+    lower: Float[np.ndarray, "..."],
+    upper: Float[np.ndarray, "..."],
+) -> Float[np.ndarray, "..."]:
+    """The same bits in half the time. NumPy takes the sign of one float at a time, but of many integers at once.
+
+    Where no entry is zero or nan, length * sign(g) has the sign bit of g and all other bits of `length`.
+    """
+    if np.isnan(gradient.max(initial=0)) or not (gradient != 0).all():
+        return project(x + length * np.sign(gradient), lower, upper)
+    integer = INTEGERS[gradient.dtype]
+    step = gradient.view(integer) & integer(np.iinfo(integer).min)
+    np.bitwise_or(step, gradient.dtype.type(length).view(integer), out=step)
+    moved = step.view(gradient.dtype)
+    np.add(x, moved, out=moved)
+    np.maximum(moved, lower, out=moved)
+    return np.minimum(moved, upper, out=moved)

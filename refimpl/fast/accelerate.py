@@ -1,0 +1,76 @@
+"""The fast twin of what there is one of, whatever it is composed of."""
+
+from dataclasses import replace
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+
+from ..low_rank.network import LowRankNetwork
+from ..networks.cnn import CNN
+from ..networks.fcnn import FCNN
+from ..regularizers import Nuclear
+from ..training.adversarial import AdversarialInputs, AdversarialWeights
+from ..training.loop import Examples
+from ..training.objective import CrossEntropy, Regularized
+from ..training.step import Step
+from .gradients import FastNetwork
+from .training import FastCrossEntropy, FastNuclear, GatheredExamples, flat_step
+
+
+@singledispatch
+def accelerate(thing: Any, threads: int = 1) -> Any:
+    """The twin of a network, an objective, a step or a data set; the thing itself where there is none.
+
+    A composition is taken apart, and its leaves replaced. `threads` may work on a batch of the convolutional net.
+    """
+    return thing
+
+
+@accelerate.register(FCNN)
+@accelerate.register(CNN)
+@accelerate.register(LowRankNetwork)
+def _network(network: Any, threads: int = 1) -> FastNetwork:
+    return FastNetwork(network, threads)
+
+
+@accelerate.register
+def _cross_entropy(objective: CrossEntropy, threads: int = 1) -> Any:
+    twin = isinstance(objective.network, FCNN | CNN)
+    return FastCrossEntropy(objective.network, threads) if twin else objective
+
+
+@accelerate.register
+def _regularized(objective: Regularized, threads: int = 1) -> Regularized:
+    return Regularized(accelerate(objective.objective, threads), tuple(map(accelerate, objective.terms)))
+
+
+@accelerate.register
+def _nuclear(term: Nuclear, threads: int = 1) -> FastNuclear:
+    return FastNuclear(term)
+
+
+@accelerate.register
+def _inputs(objective: AdversarialInputs, threads: int = 1) -> AdversarialInputs:
+    inner, network = accelerate(objective.objective, threads), accelerate(objective.network, threads)
+    return replace(objective, objective=inner, network=network)
+
+
+@accelerate.register
+def _weights(objective: AdversarialWeights, threads: int = 1) -> AdversarialWeights:
+    return replace(objective, objective=accelerate(objective.objective, threads))
+
+
+@accelerate.register
+def _step(step: Step, threads: int = 1) -> Step:
+    """On NumPy; the nuclear norm's twin is for single precision."""
+    params = step.params.values()
+    if not all(isinstance(p, np.ndarray) for p in params):
+        return step
+    return flat_step(replace(step, objective=accelerate(step.objective, threads)))
+
+
+@accelerate.register
+def _examples(data: Examples, threads: int = 1) -> Examples:
+    numpy = isinstance(data.train_images, np.ndarray)
+    return GatheredExamples(*vars(data).values()) if numpy else data

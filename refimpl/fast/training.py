@@ -1,0 +1,167 @@
+"""Training on NumPy at one and a half to three times the speed: fast leaves under the same composition.
+
+Batches are gathered as bytes into arrays that are there already, the passes are those of `dense` and `cnn`, the nuclear
+norm's gradient is carried from step to step, and all parameters lie in one vector, as do all gradients, so that an
+update is two calls and not twenty-four. Parity tests hold all of it to `training`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ..backend import Params
+from ..networks.base import Network
+from ..optimizers import Optimizer, Proximal, State
+from ..parameters import as_matrix, n_classes
+from ..regularizers import Batch, Nuclear, Regularizer
+from ..training.loop import Examples
+from ..training.step import Step
+from .dense import one_hot
+from .gradients import Buffers, buffers
+from .newton_schulz import NewtonSchulzPolar
+
+
+class Flat(dict[str, np.ndarray]):
+    """Named views of one `vector`."""
+
+    def __init__(self, params: Params) -> None:
+        self.vector = np.concatenate([p.reshape(-1) for p in params.values()])
+        super().__init__(views(self.vector, params))
+
+
+def views(vector: Float[np.ndarray, "size"], like: Params) -> Params:
+    """Named views of a vector, of the names and shapes of `like`."""
+    ends = np.cumsum([p.size for p in like.values()])[:-1]
+    return {name: part.reshape(p.shape) for (name, p), part in zip(like.items(), np.split(vector, ends), strict=True)}
+
+
+class FastCrossEntropy:
+    """`training.CrossEntropy` of a `FCNN` or a `CNN`; the next call overwrites the gradient."""
+
+    def __init__(self, network: Network, threads: int = 1) -> None:
+        self.network, self.threads = network, threads
+        self.buffers: dict[int, Buffers] = {}  # of the full batch, and of the last one of an epoch
+        self.grads: Flat | None = None
+
+    def value_and_grad(self, params: Params, batch: Batch) -> tuple[np.floating, Params]:
+        size = len(batch.x)
+        if size not in self.buffers:
+            self.buffers[size] = buffers(self.network, params, batch.x, self.threads)
+        if self.grads is None:
+            self.grads = Flat(params)
+            self.one_hot = one_hot(np.arange(n_classes(params)), params)
+        passes = self.buffers[size]
+        if passes.params is not params:
+            passes.bind(params)
+        targets = self.one_hot.take(batch.y, axis=0)
+        return passes.value_and_grad(batch.x, targets, self.grads), self.grads
+
+
+class FastNuclear:
+    """`regularizers.Nuclear` of weights that stay where they are while they change; in double precision, itself."""
+
+    def __init__(self, term: Nuclear) -> None:
+        self.term, self.name = term, term.name
+        self.params: Params = {}
+        self.polars: dict[str, NewtonSchulzPolar] = {}
+
+    def value_and_grad(self, params: Params, batch: Batch) -> tuple[Any, Params]:
+        """Starts afresh with each epoch, so that a run continued from its end has the bits of one never stopped."""
+        if any(params[layer].dtype != np.float32 for layer in self.term.layers):
+            return self.term.value_and_grad(params, batch)
+        if params is not self.params or batch.new_epoch:
+            self.params = params
+            self.polars = {layer: NewtonSchulzPolar(as_matrix(params[layer])) for layer in self.term.layers}
+        value, grads = 0.0, {}
+        for layer, lam in self.term.layers.items():
+            W, polar = params[layer], self.polars[layer](lam)
+            value += float(np.vdot(polar, as_matrix(W)))
+            grads[layer] = polar.reshape(W.shape)
+        return value, grads
+
+
+@dataclass(frozen=True)
+class FlatOptimizer:
+    """An elementwise optimizer on the vectors of `Flat` parameters and gradients, the parameters in place."""
+
+    optimizer: Optimizer
+
+    def init(self, params: Params) -> State:
+        return self.optimizer.init(params)
+
+    def update(self, params: Params, grads: Params, state: State, t: int) -> tuple[Params, State]:
+        assert isinstance(params, Flat), "the parameters of a fast step lie in one vector"
+        vector = grads.vector if isinstance(grads, Flat) else Flat({name: grads[name] for name in params}).vector
+        updated, state = self.optimizer.update({"": params.vector}, {"": vector}, state, t)
+        params.vector[:] = updated[""]
+        return params, state
+
+
+@dataclass(frozen=True)
+class FlatProximal:
+    """`optimizers.Proximal` on `Flat` parameters, in place."""
+
+    optimizer: FlatOptimizer
+    terms: tuple[Regularizer, ...]
+
+    def init(self, params: Params) -> State:
+        return self.optimizer.init(params)
+
+    def update(self, params: Params, grads: Params, state: State, t: int) -> tuple[Params, State]:
+        params, state = self.optimizer.update(params, grads, state, t)
+        for term in self.terms:
+            for name, W in term.prox(params, self.optimizer.optimizer.learning_rate).items():
+                params[name][...] = W
+        return params, state
+
+
+@dataclass
+class FlatStep(Step):
+    """A `Step` whose parameters, and each moment of whose state, lie in one vector."""
+
+    def __post_init__(self) -> None:
+        self.state = _flat_state(self.state)
+        self.params = Flat(self.params)
+
+    def snapshot(self) -> tuple[Params, State]:
+        """Copies, since the next step writes into the originals."""
+        params = views(self.params.vector.copy(), self.params)
+        moments = {moment: views(vector.copy(), self.params) for moment, vector in self.state.items()}
+        return params, {moment + name: p for moment, named in moments.items() for name, p in named.items()}
+
+
+def flat_step(step: Step) -> FlatStep | Step:
+    """The step on vectors, where the optimizer takes each entry by itself."""
+    optimizer = step.optimizer
+    if not optimizer.elementwise:
+        return step
+    fast = (
+        FlatProximal(FlatOptimizer(optimizer.optimizer), optimizer.terms)
+        if isinstance(optimizer, Proximal)
+        else FlatOptimizer(optimizer)
+    )
+    return FlatStep(step.objective, fast, step.params, step.state)
+
+
+def _flat_state(state: State) -> State:
+    """An optimizer's moments `v.W1 v.b1 ...` as one vector `v.` for each moment."""
+    moments = dict.fromkeys(name.partition(".")[0] + "." for name in state)
+    return {m: Flat({name: x for name, x in state.items() if name.startswith(m)}).vector for m in moments}
+
+
+@dataclass(frozen=True)
+class GatheredExamples(Examples):
+    """`Examples` gathered as bytes: a quarter of the traffic of floats. The next batch of a size overwrites the last."""
+
+    kept: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    def batch(self, index: Int[np.ndarray, "batch"], dtype: Any) -> Batch:
+        size, pixels = len(index), self.train_images.reshape(len(self.train_images), -1)
+        if size not in self.kept:
+            self.kept[size] = np.empty((size, pixels.shape[1]), np.uint8), np.zeros((size, pixels.shape[1]), dtype)
+        grey, x = self.kept[size]
+        pixels.take(index, axis=0, out=grey, mode="clip")  # mode "raise" would gather into a copy first
+        np.divide(grey, x.dtype.type(255), out=x)
+        return Batch(x, self.train_labels.take(index))

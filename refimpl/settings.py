@@ -1,0 +1,158 @@
+"""Settings as frozen dataclasses: each field says what it means, its unit and its limits, and refuses what is beyond.
+
+The command line derives its options from the fields, configuration files their tables, and results their keys.
+"""
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
+
+from .errors import UsageError
+
+Box = tuple[float, float]
+"""The least and the largest value of a pixel."""
+
+PIXELS = (0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What is known of a field besides its type and default.
+
+    `flag` is the value that the mere name of a command-line option stands for. `usual` says the default in words where
+    it depends on other settings.
+    """
+
+    help: str
+    unit: str = ""
+    usual: str = ""
+    choices: tuple[str, ...] = ()
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    flag: Any = None
+    infinite: bool = False
+
+
+def setting(default: Any, help: str, **about: Any) -> Any:
+    """A field of `Settings` with its default; `about` are fields of `About`."""
+    return field(default=default, metadata={"about": About(help=help, **about)})
+
+
+def by_layer(help: str) -> Any:
+    """A field that maps the names of layers, W1, W2, ..., to positive numbers."""
+    return field(default_factory=dict, metadata={"about": About(help=help, at_least=0)})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Named values that validate themselves. Raises `UsageError`, naming the setting, for one that cannot be used."""
+
+    name: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for one, kind in kinds(type(self)):
+            value = coerce(getattr(self, one.name), kind)
+            object.__setattr__(self, one.name, value)
+            check(f"{self.name} {one.name}".strip(), value, kind, one.metadata["about"])
+
+    def table(self) -> dict[str, Any]:
+        """The values by name, as a file of plain data holds them; without those that are None."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: _plain(value) for name, value in values.items() if value is not None}
+
+    @classmethod
+    def from_table(cls, table: Any, where: str) -> Self:
+        """Strict: an unknown key is a `UsageError` that names `where` and the nearest known one."""
+        if not isinstance(table, Mapping):
+            raise UsageError(f"{where} must be a table of settings, got {table!r}")
+        known = [one.name for one in fields(cls)]
+        for name in table:
+            if name not in known:
+                raise UsageError(f"{where}: unknown setting {name!r}{nearest(name, known)}")
+        try:
+            return cls(**table)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from None
+
+
+def kinds(settings: type[Settings]) -> list[tuple[Field, Any]]:
+    """The fields of a class of settings, each with its type."""
+    hints = get_type_hints(settings)
+    return [(one, hints[one.name]) for one in fields(settings) if "about" in one.metadata]
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """A hint for a message about an unknown name."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; choose of {', '.join(known)}"
+
+
+def coerce(value: Any, kind: Any) -> Any:
+    """Lists as tuples, whole numbers as floats, where the type asks for them."""
+    parts = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if isinstance(value, list):
+        value = tuple(value)
+    if type(value) is int and float in parts and int not in parts:
+        return float(value)
+    for part in parts:
+        if get_origin(part) is tuple and isinstance(value, tuple) and get_args(part)[0] is float:
+            return tuple(float(one) if type(one) is int else one for one in value)
+        if get_origin(part) is dict and isinstance(value, Mapping):
+            return {name: float(one) if type(one) is int else one for name, one in value.items()}
+    return value
+
+
+def check(name: str, value: Any, kind: Any, about: About) -> None:
+    """Raise `UsageError` unless `value` is of the type `kind` and within the limits."""
+    if not is_of(value, kind):
+        raise UsageError(f"{name} cannot be {value!r}")
+    if about.choices and value not in about.choices:
+        raise UsageError(f"{name} must be one of {', '.join(about.choices)}, got {value!r}")
+    parts = value.items() if isinstance(value, Mapping) else [("", value)]
+    for layer, number in parts:
+        if type(number) in (int, float):
+            _within(f"{name} {layer}".strip(), number, about)
+        if layer and not (layer[:1] == "W" and layer[1:].isdecimal()):
+            raise UsageError(f"{name} is by layer, W1, W2, ...; got {layer!r}")
+
+
+def _within(name: str, number: float, about: About) -> None:
+    limits = (
+        (about.at_least, "at least", lambda limit: number >= limit),
+        (about.above, "above", lambda limit: number > limit),
+        (about.at_most, "at most", lambda limit: number <= limit),
+        (about.below, "below", lambda limit: number < limit),
+    )
+    asked = [(limit, words, holds) for limit, words, holds in limits if limit is not None]
+    finite = math.isfinite(number) or (about.infinite and not math.isnan(number))
+    if not (finite and all(holds(limit) for limit, _, holds in asked)):
+        words = " and ".join(
+            [*(["finite"] if not about.infinite else []), *(f"{w} {limit:g}" for limit, w, _ in asked)]
+        )
+        raise UsageError(f"{name} must be {words}, got {number}")
+
+
+def is_of(value: Any, kind: Any) -> bool:
+    """Whether a value is of a type, as far as settings have types; a bool is no number."""
+    if isinstance(kind, UnionType):
+        return any(is_of(value, part) for part in get_args(kind))
+    if kind is NoneType:
+        return value is None
+    parts = get_args(kind)
+    if get_origin(kind) is tuple:
+        if not isinstance(value, tuple):
+            return False
+        inner = parts[:1] * len(value) if parts[-1] is ... else parts
+        return len(inner) == len(value) and all(map(is_of, value, inner))
+    if get_origin(kind) is dict:
+        return isinstance(value, dict) and all(is_of(k, parts[0]) and is_of(v, parts[1]) for k, v in value.items())
+    return type(value) is kind
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
