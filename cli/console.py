@@ -69,40 +69,58 @@ def error_line(message: str) -> None:
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> None:
     """A plain table: the first `words` columns are words, flush left, the others numbers, flush right.
 
-    Where it is too wide, columns of words but the first wrap at blanks, the widest first; no word is broken.
+    Where it is too wide, columns of words but the first wrap at blanks, the widest first. Where that is not enough,
+    the first column has lines of its own, above the others. No word and no name is broken.
     """
     cells = [[printable(cell) for cell in row] for row in (columns, *rows)]
-    widths = _widths(cells, words)
-    for number, row in enumerate(cells):
-        wrapped = [_wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
-        for parts in itertools.zip_longest(*wrapped, fillvalue=""):
-            padded = []
-            for i, (part, width) in enumerate(zip(parts, widths, strict=True)):
-                blanks = " " * (width - cell_len(part))
-                padded.append(part + blanks if i < words else blanks + part)
-            line = (" " * GAP).join(padded).rstrip()
+    least = _least(cells, words, names=1)
+    if sum(least) + GAP * (len(least) - 1) <= out.width:
+        printed = _lines(cells, least, words, out.width)
+    else:
+        others = [row[1:] for row in cells]
+        below = _lines(others, _least(others, words - 1, names=0), words - 1, out.width - GAP)
+        printed = [[row[0], *(" " * GAP + line for line in lines)] for row, lines in zip(cells, below, strict=True)]
+    for number, lines in enumerate(printed):
+        for line in lines:
             click.echo(click.style(line, bold=True) if number == 0 else line)
 
 
-def _widths(cells: Sequence[Sequence[str]], words: int) -> list[int]:
-    """Widths of a table's columns; the first row is the header, which wraps in every column."""
-    header, *rows = (list(map(cell_len, row)) for row in cells)
-    longest = [[max(map(cell_len, cell.split()), default=0) for cell in row] for row in cells]
-    fixed = [i == 0 or i >= words for i in range(len(header))]
-    least = [max([longest[0][i], *(row[i] for row in (rows if fixed[i] else longest[1:]))]) for i in range(len(header))]
-    widths = [max(column) for column in zip(header, *rows, strict=True)]
-    room = out.width - GAP * (len(widths) - 1)
-    while sum(widths) > room and widths != least:
+def _least(cells: Sequence[Sequence[str]], words: int, names: int) -> list[int]:
+    """Least widths of columns: the first `names` and the numbers do not wrap, but for their header, the first row."""
+    least = []
+    for i, (header, *column) in enumerate(zip(*cells, strict=True)):
+        pieces = header.split()
+        for cell in column:
+            pieces += cell.split() if names <= i < words else [cell]
+        least.append(max(map(cell_len, pieces), default=0))
+    return least
+
+
+def _lines(cells: Sequence[Sequence[str]], least: list[int], words: int, room: int) -> list[list[str]]:
+    """The lines of each row, at most `room` wide where the least widths of the columns allow it."""
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    while sum(widths) > room - GAP * (len(widths) - 1) and widths != least:
         widest = max((i for i in range(len(widths)) if widths[i] > least[i]), key=widths.__getitem__)
         widths[widest] -= 1
-    return widths
+    lines = []
+    for row in cells:
+        wrapped = [_wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
+        lines.append([_joined(parts, widths, words) for parts in itertools.zip_longest(*wrapped, fillvalue="")])
+    return lines
 
 
 def _wrapped(cell: str, width: int) -> list[str]:
-    """Lines of at most `width` columns, but for words that are longer."""
     if cell_len(cell) <= width:
         return [cell]
     return textwrap.wrap(cell, width, break_long_words=False, break_on_hyphens=False)
+
+
+def _joined(parts: Sequence[str], widths: Sequence[int], words: int) -> str:
+    padded = []
+    for i, (part, width) in enumerate(zip(parts, widths, strict=True)):
+        blanks = " " * (width - cell_len(part))
+        padded.append(part + blanks if i < words else blanks + part)
+    return (" " * GAP).join(padded).rstrip()
 
 
 def report(value: Any) -> None:

@@ -82,12 +82,33 @@ def test_words_wrap_at_blanks_and_names_never_break(console, capsys, monkeypatch
     assert " ".join([first[begin:-9].strip(), *(line.strip() for line in more)]) == claim
 
 
-def test_a_table_with_no_room_is_wider_than_the_terminal_and_whole(console, capsys, monkeypatch):
-    monkeypatch.setattr(console.out, "width", 40)
-    names = ("runs/fcnn-strokes-l1-0.01-nuclear-0.03-seed3", "running", "l1-0.01-nuclear-0.03", "95.08 %")
-    console.table(("run", "status", "method", "test accuracy"), [names], words=3)
-    *_, line = capsys.readouterr().out.splitlines()
-    assert line.split("  ") == [*names[:3], " 95.08 %"]
+def test_where_there_is_no_room_names_have_lines_of_their_own(console, capsys, monkeypatch):
+    monkeypatch.setattr(console.out, "width", 50)
+    name = "runs/fcnn-strokes-l1-0.01-nuclear-0.03-seed3"
+    rows = [(name, "running", "l1-0.01", "95.08 %"), ("my run", "failed: loss is nan, and more so", "fgsm", "")]
+    console.table(("run", "status", "method", "test accuracy"), rows, words=3)
+    assert capsys.readouterr().out.splitlines() == [
+        "run",
+        "  status                    method   test accuracy",
+        name,
+        "  running                   l1-0.01        95.08 %",
+        "my run",
+        "  failed: loss is nan, and  fgsm",
+        "  more so",
+    ]
+
+
+@pytest.mark.parametrize("width", [10, 40, 60, 80, 100])
+def test_no_word_is_broken_at_any_width(console, capsys, monkeypatch, width):
+    monkeypatch.setattr(console.out, "width", width)
+    names = ("appendix-b-rank", "runs/fcnn-strokes-l1-0.01-nuclear-0.03-seed3", "a run with blanks")
+    console.table(
+        ("name", "claim", "value"), [(name, "a claim in a few words", "12.34 % ± 0.56") for name in names], words=2
+    )
+    printed = capsys.readouterr().out
+    assert printed.split().count("claim") == 4
+    assert all(len([line for line in printed.splitlines() if text in line]) >= 1 for text in names)
+    assert printed.count("12.34 % ± 0.56") == 3
 
 
 def test_wide_characters_are_two_columns(console, capsys):
