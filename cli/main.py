@@ -56,11 +56,11 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        with _exit_codes():
+        with _quiet_when_unread(), _exit_codes():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> object:
-        with _exit_codes():
+        with _quiet_when_unread(), _exit_codes():
             return super().invoke(ctx)
 
 
@@ -77,8 +77,7 @@ def _exit_codes() -> Iterator[None]:
         click.echo("\n".join(map(printable, said.getvalue().splitlines())), err=True)
         raise Exit(error.exit_code) from None
     except BrokenPipeError:
-        _drop_unread()
-        raise Exit(NOT_READ) from None
+        raise
     except OSError as error:
         error_line(f"the system refused: {error}")
         raise Exit(DataError.exit_code) from None
@@ -87,14 +86,19 @@ def _exit_codes() -> Iterator[None]:
         raise Exit(INTERRUPTED) from None
 
 
-def _drop_unread() -> None:
-    """Send what is still buffered for a reader that has gone to nowhere, lest the interpreter complain at its exit."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:
-                stream.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+@contextmanager
+def _quiet_when_unread() -> Iterator[None]:
+    """End as SIGPIPE would when the reader of a stream has gone; what is still buffered for it goes nowhere."""
+    try:
+        yield
+    except BrokenPipeError:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                if stream is not None:
+                    stream.flush()
+            except BrokenPipeError:  # which the interpreter would complain of at its exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise Exit(NOT_READ) from None
 
 
 @click.command(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -203,6 +203,13 @@ def test_a_reader_that_goes_away_is_no_bug(arguments):
     assert not re.search("Traceback|Exception|Error", errors)
 
 
+@pytest.mark.parametrize("arguments", [["runs"], ["measure", "nowhere"], ["trian"]])
+def test_a_reader_of_errors_that_goes_away_is_no_bug(arguments, tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", REFIMPL, *arguments], stderr=subprocess.PIPE, cwd=tmp_path)
+    process.stderr.close()
+    assert process.wait(60) == 141
+
+
 @pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
 def test_a_closed_standard_output_is_no_bug(closed, tmp_path):
     command = ["sh", "-c", f'"$0" -c "$1" data list {closed}', sys.executable, REFIMPL]
