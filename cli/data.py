@@ -1,14 +1,15 @@
 """refimpl data"""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from refimpl.data import REGISTRY, fetch, find, places
+from refimpl.data import BUILT_IN, REGISTRY, fetch, find, places
 from refimpl.errors import DataError
 
 from . import options
-from .console import Bar, note, report, table
+from .console import Bar, command, note, report, table
 
 
 @click.group()
@@ -22,12 +23,18 @@ def data() -> None:
 def list_(data_dir: Path | None, as_json: bool) -> None:
     """List the data sets and where each was found."""
     rows = [(name, entry.title, _where(name, data_dir)) for name, entry in REGISTRY.items()]
-    rows.append(("strokes", "ten digits drawn from pen strokes", "built in"))
+    for name, n in BUILT_IN.items():
+        title = f"ten digits drawn from pen strokes, {n['n_train']} for training, {n['n_test']} for testing"
+        rows.append((name, title, "built in"))
     if as_json:
         report({"datasets": [{"name": name, "title": title, "path": where} for name, title, where in rows]})
     else:
-        missing = "not found; `refimpl data fetch {}` gets it"
-        table(("name", "what", "where"), [(n, title, where or missing.format(n)) for n, title, where in rows], words=3)
+        found = [(name, title, where or f"not found; {_fetching(name)}") for name, title, where in rows]
+        table(("name", "what", "where"), found, words=3)
+
+
+def _fetching(name: str) -> str:
+    return f"{command('data', 'fetch', name)} gets it"
 
 
 def _where(name: str, data_dir: Path | None) -> str | None:
@@ -44,19 +51,16 @@ def fetch_(name: str, to: Path | None) -> None:
     This is the one command that uses the network.
     """
     bars: dict[str, Bar] = {}
+    with ExitStack() as shown:
 
-    def progress(file: str, done: int, total: int | None) -> None:
-        if total and file not in bars:
-            bars[file] = Bar(file, total, "bytes")
-            bars[file].__enter__()
-        if file in bars:
-            bars[file].update(done)
+        def progress(file: str, done: int, total: int | None) -> None:
+            if total and file not in bars:
+                shown.close()  # the bar of the file before
+                bars[file] = shown.enter_context(Bar(file, total, "bytes"))
+            if file in bars:
+                bars[file].update(done)
 
-    try:
         folder = fetch(name, to, progress=progress)
-    finally:
-        for bar in bars.values():
-            bar.__exit__(None, None, None)
     note(f"{name} is in {folder}")
 
 
@@ -68,5 +72,5 @@ def path_(name: str, data_dir: Path | None) -> None:
     folder = find(name, data_dir)
     if folder is None:
         looked = ", ".join(f"{place.label}: {place.path}" for place in places(name, data_dir))
-        raise DataError(f"{name} was not found ({looked}); `refimpl data fetch {name}` gets it")
-    click.echo(folder)
+        raise DataError(f"{name} was not found ({looked}); {_fetching(name)}")
+    click.echo(bytes(folder))  # as it is, for scripts

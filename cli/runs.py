@@ -5,49 +5,59 @@ from typing import Any
 
 import click
 
-from refimpl.errors import RefimplError
+from refimpl.errors import DataError, RefimplError
 from refimpl.runs.folder import Run, list_runs
 
 from . import options
-from .console import note, percent, report, table
+from .console import command, note, percent, report, table
+
+DEFAULT = Path("runs")
+NUMBERS = ("seed", "epochs", "test accuracy")
 
 
 @click.command()
-@click.argument("root", type=options.FOLDER, default=Path("runs"))
+@click.argument("root", type=options.FOLDER, required=False)
 @options.as_json()
-def runs(root: Path, as_json: bool) -> None:
+def runs(root: Path | None, as_json: bool) -> None:
     """List the runs under ROOT (default: runs)."""
-    rows = [_row(run) for run in list_runs(root)]
+    if root and not root.is_dir():
+        raise DataError(f"{root} does not exist; name a folder that runs are in")
+    rows = [_row(run) for run in list_runs(root or DEFAULT)]
     if as_json:
         report({"runs": rows})
     elif rows:
-        columns = ("run", "status", "dataset", "seed", "epochs", "test accuracy")
-        table(columns, [tuple(str(cell) for cell in _cells(row)) for row in rows])
+        table(("run", "status", "method", "dataset", *NUMBERS), [_cells(row) for row in rows], words=4)
     else:
-        note(f"no runs under {root}; `refimpl train --arch fcnn` makes one")
+        note(f"no runs under {root or DEFAULT}; {command('train', '--arch', 'fcnn')} makes one")
 
 
 def _row(run: Run) -> dict[str, Any]:
-    """A damaged run is listed with what is wrong with it."""
+    """A damaged run is listed with what is wrong with it, whatever its files hold."""
     try:
-        config, history = run.config, run.history
+        config, history, status = run.config, run.history, run.status
         last = history[-1] if history else {}
         return {
             "run": str(run.folder),
-            "status": run.status,
+            "status": status,
+            "reason": run.manifest.get("reason") if status == "failed" else None,
             "arch": config.arch,
+            "method": config.method,
             "dataset": config.dataset,
             "seed": config.seed,
             "epoch": len(history),
             "epochs": config.epochs,
             "accuracy": last.get("accuracy"),
         }
-    except RefimplError as error:
+    except (RefimplError, OSError, ValueError) as error:
         return {"run": str(run.folder), "status": f"damaged: {error}"}
+    except (LookupError, TypeError, AttributeError) as error:
+        return {"run": str(run.folder), "status": f"damaged: its files hold other values than a run's ({error!r})"}
 
 
-def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     if "epoch" not in row:
-        return row["run"], row["status"], "", "", "", ""
+        return row["run"], row["status"], "", "", "", "", ""
+    status = f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]
     accuracy = "" if row["accuracy"] is None else percent(row["accuracy"])
-    return row["run"], row["status"], row["dataset"], row["seed"], f"{row['epoch']}/{row['epochs']}", accuracy
+    epochs = f"{row['epoch']}/{row['epochs']}"
+    return row["run"], status, row["method"], row["dataset"], str(row["seed"]), epochs, accuracy

@@ -133,6 +133,22 @@ def test_a_verified_set_is_loaded_plain_or_compressed(tmp_path, monkeypatch):
         assert data.source == str(tmp_path / folder)
 
 
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("shape", [(4, 27, 28), (4, 28, 27), (4, 784), (0, 28, 28)])
+def test_a_verified_set_of_other_shapes_is_refused_and_the_file_named(tmp_path, monkeypatch, part, shape):
+    file = fill(tmp_path) / FILES[f"{part}_images"]
+    file.write_bytes(serialise(np.zeros(shape, np.uint8)))
+    monkeypatch.setitem(REGISTRY, "mnist", small_entry(tmp_path))
+    with pytest.raises(DataError, match=f"^{file} "):
+        load("mnist", data_dir=tmp_path)
+
+
+def test_a_command_that_completes_a_set_can_be_pasted(tmp_path):
+    fill(tmp_path / "my data" / "mnist", skip=FILES["test_labels"])
+    with pytest.raises(DataError, match=f"`refimpl data fetch mnist --to '{tmp_path}/my data'` completes it"):
+        find("mnist", tmp_path / "my data")
+
+
 def test_images_and_labels_must_belong_together():
     with pytest.raises(DataError, match="3 images but 2 labels"):
         Split(np.zeros((3, 28, 28), np.uint8), np.zeros(2, np.uint8))
@@ -153,8 +169,9 @@ def test_the_command_lists_and_finds(refimpl, tmp_path, monkeypatch):
     monkeypatch.setitem(REGISTRY, "mnist", small_entry(fill(tmp_path / "mnist")))
     rows = json.loads(refimpl("data", "list", "--data-dir", tmp_path, "--json").stdout)["datasets"]
     assert {row["name"]: row["path"] for row in rows} == {
-        "mnist": str(tmp_path / "mnist"), "fashion-mnist": None, "strokes": "built in"
+        "mnist": str(tmp_path / "mnist"), "fashion-mnist": None, "strokes": "built in", "strokes-small": "built in"
     }  # fmt: skip
+    assert {row["name"] for row in rows} == set(NAMES)
     assert "refimpl data fetch fashion-mnist" in refimpl("data", "list").stdout
     assert refimpl("data", "path", "mnist", "--data-dir", tmp_path).stdout.strip() == str(tmp_path / "mnist")
     assert "refimpl data fetch mnist" in refimpl("data", "path", "mnist", code=3).stderr

@@ -6,6 +6,7 @@ import importlib
 import re
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import trustme
 
 from refimpl import DataError
+from refimpl.data import download
 from refimpl.data.idx import serialise
 from refimpl.data.registry import FILES, REGISTRY, Entry
 
@@ -139,6 +141,81 @@ def test_nobody_there(tmp_path):
         fetch(entry, tmp_path)
 
 
+def test_offline_is_one_short_line_that_names_the_hosts(tmp_path):
+    server = Server()
+    entry = server.entry("first", "second", "third")
+    server.http.shutdown()
+    server.http.server_close()
+    with pytest.raises(DataError, match=r"cannot reach localhost, localhost, localhost; go online") as caught:
+        fetch(entry, tmp_path / "my data")
+    assert "\n" not in str(caught.value)
+    assert f"put it into '{tmp_path}/my data/small' by hand" in str(caught.value)
+    assert len(str(caught.value)) < 200 + len(str(tmp_path))
+
+
+def test_a_body_without_end_is_cut_off(server, tmp_path, monkeypatch):
+    def endless(handler, file):
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(10_000):  # 640 million bytes in all
+            handler.wfile.write(bytes(64_000))
+
+    monkeypatch.setattr(download, "MAX_BODY", 1_000_000)
+    server.ways["endless"] = endless
+    with pytest.raises(DataError, match=r"endless/train-images-idx3-ubyte.gz: sent more than 1000000 bytes"):
+        fetch(server.entry("endless"), tmp_path)
+    assert_complete(fetch(server.entry("endless", "good"), tmp_path))
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(server, tmp_path, monkeypatch, part):
+    stop = threading.Event()
+
+    def drip(handler, file):
+        handler.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: " + (b"no\r\n\r\n" if part == "body" else b""))
+        while not stop.wait(0.05):
+            handler.wfile.write(b"x")
+
+    monkeypatch.setattr(download, "MAX_SECONDS", 0.4)
+    server.ways["drip"] = drip
+    begun = time.monotonic()
+    try:
+        with pytest.raises(DataError, match=r"drip/train-images-idx3-ubyte.gz: took longer than 0.4 seconds"):
+            fetch(server.entry("drip"), tmp_path)
+        assert time.monotonic() - begun < 10
+        assert list((tmp_path / "small").iterdir()) == []
+    finally:
+        stop.set()
+
+
+@pytest.mark.parametrize("part", [b"", b"HTTP/1.0 200 OK\r\n\r\n some"], ids=["head", "body"])
+def test_a_server_that_falls_silent_is_given_up(server, tmp_path, monkeypatch, part):
+    stop = threading.Event()
+
+    def silent(handler, file):
+        handler.wfile.write(part)
+        stop.wait()
+
+    monkeypatch.setattr(download, "MAX_SILENCE", 0.2)
+    server.ways["silent"] = silent
+    try:
+        with pytest.raises(DataError, match=r"silent/train-images-idx3-ubyte.gz: sent nothing for 0.2 seconds"):
+            fetch(server.entry("silent"), tmp_path)
+    finally:
+        stop.set()
+
+
+def redirect(handler, url):
+    handler.send_response(302)
+    handler.send_header("Location", url)
+    handler.end_headers()
+
+
+def test_a_redirect_is_followed(server, tmp_path):
+    server.ways["moved"] = lambda handler, file: redirect(handler, f"/good/{file}.gz")
+    assert_complete(fetch(server.entry("moved"), tmp_path))
+
+
 def test_what_is_there_and_right_is_not_asked_for_again(server, tmp_path):
     fetch(server.entry("good"), tmp_path)
     server.requests.clear()
@@ -176,21 +253,46 @@ def test_a_folder_that_cannot_be_made(server, tmp_path):
         fetch(server.entry("good"), tmp_path / "file")
 
 
-def test_certificates_are_verified(tmp_path, monkeypatch):
-    authority = trustme.CA()
+@pytest.fixture
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure(authority):
+    """A server with a certificate of `authority`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     server = Server(context)
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+
+
+def trust(authority, folder, monkeypatch):
+    authority.cert_pem.write_to_path(folder / "authority.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(folder / "authority.pem"))
+
+
+def test_no_redirect_leads_from_https_to_http(server, secure, authority, tmp_path, monkeypatch):
+    trust(authority, tmp_path, monkeypatch)
+    plain = server.entry("good").bases[0]
+    secure.ways["stripped"] = lambda handler, file: redirect(handler, f"{plain}{file}.gz")
+    with pytest.raises(DataError, match=r"stripped/train-images.*redirects to an address without TLS"):
+        fetch(secure.entry("stripped"), tmp_path)
+    assert server.requests == []
+    secure.ways["moved"] = lambda handler, file: redirect(handler, f"/good/{file}.gz")
+    assert_complete(fetch(secure.entry("moved"), tmp_path))
+
+
+def test_certificates_are_verified(secure, authority, tmp_path, monkeypatch):
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     with pytest.raises(DataError, match=r"(?i)certificate"):
-        fetch(server.entry("good"), tmp_path)
-    assert server.requests == []
-    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
-    assert_complete(fetch(server.entry("good"), tmp_path))
-    server.http.shutdown()
-    server.http.server_close()
+        fetch(secure.entry("good"), tmp_path)
+    assert secure.requests == []
+    trust(authority, tmp_path, monkeypatch)
+    assert_complete(fetch(secure.entry("good"), tmp_path))
 
 
 def test_the_command_fetches_or_says_why_not(server, tmp_path, refimpl, monkeypatch):

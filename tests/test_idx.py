@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import os
 import struct
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from refimpl import DataError
-from refimpl.data.idx import parse, parse_images, parse_labels, read_bytes, serialise
+from refimpl.data.idx import parse, parse_images, parse_labels, read_decompressed, serialise
 
 HERE = Path("here")
 FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -34,7 +35,7 @@ def naive(content: bytes) -> list:
 
 
 def read(path: Path, ndim: int) -> np.ndarray:
-    return parse(read_bytes(path), path, ndim)
+    return parse(read_decompressed(path), path, ndim)
 
 
 @given(arrays())
@@ -113,24 +114,38 @@ def test_a_bomb_is_defused(tmp_path):
     bomb.write_bytes(gzip.compress(bytes(50_000_000)))
     assert bomb.stat().st_size < 100_000
     with pytest.raises(DataError, match="larger than 1000 bytes"):
-        read_bytes(bomb, max_bytes=1000)
+        read_decompressed(bomb, max_bytes=1000)
 
 
 def test_the_limit_itself_is_allowed(tmp_path):
     (tmp_path / "file").write_bytes(bytes(1000))
-    assert len(read_bytes(tmp_path / "file", max_bytes=1000)) == 1000
+    assert len(read_decompressed(tmp_path / "file", max_bytes=1000)) == 1000
+
+
+def test_a_fifo_and_a_device_are_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero")):
+        with pytest.raises(DataError, match=f"{path} cannot be read: it is not a regular file"):
+            read_decompressed(path)
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):
     for path in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(DataError, match="cannot be read"):
-            read_bytes(path)
+            read_decompressed(path)
 
 
-@pytest.mark.parametrize("shape", [(0, 28, 28), (3, 28, 27), (3, 32, 32)])
+@pytest.mark.parametrize("shape", [(0, 28, 28), (3, 28, 27), (3, 27, 28), (3, 14, 56), (3, 32, 32)])
 def test_images_have_28_by_28_pixels(shape):
-    with pytest.raises(DataError, match=r"expected at least one of \(28, 28\)"):
+    with pytest.raises(DataError, match=r"expected at least one image of \(28, 28\)"):
         parse_images(serialise(np.zeros(shape, np.uint8)), HERE)
+
+
+def test_images_keep_their_order_rows_and_columns(rng):
+    images = rng.integers(0, 256, (2, 28, 28), np.uint8)
+    found = parse_images(bytes((0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 28, 0, 0, 0, 28, *images.ravel().tolist())), HERE)
+    assert_array_equal(found, images)
+    assert parse_images(serialise(images[:1]), HERE).shape == (1, 28, 28)
 
 
 @pytest.mark.parametrize("labels", [[], [0, 255], [10]])

@@ -3,8 +3,21 @@
 from .dataset import Dataset, Split, on
 from .fetch import fetch
 from .find import find, places
-from .load import NAMES, load, resolve
+from .load import BUILT_IN, NAMES, load, resolve
 from .registry import REGISTRY
 from .strokes import strokes
 
-__all__ = ["NAMES", "REGISTRY", "Dataset", "Split", "fetch", "find", "load", "on", "places", "resolve", "strokes"]
+__all__ = [
+    "BUILT_IN",
+    "NAMES",
+    "REGISTRY",
+    "Dataset",
+    "Split",
+    "fetch",
+    "find",
+    "load",
+    "on",
+    "places",
+    "resolve",
+    "strokes",
+]

@@ -1,23 +1,19 @@
-"""Downloading, the one thing in refimpl that uses the network: verified TLS, verified hashes, nothing half-written."""
+"""Fetching, the one thing in refimpl that uses the network: verified TLS, verified hashes, nothing half-written."""
 
-import gzip
-import io
-import logging
-import tempfile
-import zlib
+import functools
+import shlex
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..atomic import write_bytes
 from ..errors import DataError
 from .find import cache, file_in
-from .idx import MAX_BYTES, read_bytes, sha256
+from .idx import MAX_BYTES, decompress, read_decompressed, sha256
 from .registry import FILES, REGISTRY, Entry
 
-TIMEOUT = 30.0
-
 Progress = Callable[[str, int, int | None], None]
-"""Called with the file, the bytes so far and, where the server says, in all."""
+"""Called with the file, the bytes so far and, where the server says, in all; from another thread."""
 
 
 def fetch(name: str, destination: Path | None = None, *, progress: Progress = lambda file, done, total: None) -> Path:
@@ -45,57 +41,29 @@ def fetch_entry(entry: Entry, destination: Path, progress: Progress) -> Path:
 def _is_there(folder: Path, file: str, expected: str) -> bool:
     path = file_in(folder, file)
     try:
-        return path is not None and sha256(read_bytes(path)) == expected
+        return path is not None and sha256(read_decompressed(path)) == expected
     except DataError:
         return False
 
 
 def _download(entry: Entry, role: str, file: str, folder: Path, progress: Progress) -> bytes:
     """The compressed file from the first address that has the right one."""
-    reasons = []
+    from .download import UnreachableError, download
+
+    reasons, unreachable = [], []
     for base in entry.bases:
         url = f"{base}{file}.gz"
         try:
-            compressed = _get(url, file, progress)
-            with gzip.open(io.BytesIO(compressed)) as stream:
-                content = stream.read(MAX_BYTES + 1)
-        except (OSError, EOFError, ValueError, zlib.error) as error:
-            reasons.append(f"{url}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
-            continue
-        if sha256(content) == entry.sha256[role]:
-            return compressed
-        reasons.append(f"{url}: what it sent has another SHA-256")
-    raise DataError(
-        f"{file}.gz could not be fetched ({'; '.join(reasons)}); put it into {folder} by hand, or use --dataset strokes"
-    )
-
-
-def _get(url: str, file: str, progress: Progress) -> bytes:
-    """The body at `url`. TLS certificates are verified, as requests does unless told otherwise."""
-    import pooch
-
-    pooch.get_logger().setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / file
-        downloader = pooch.HTTPDownloader(progressbar=_Meter(file, progress), timeout=TIMEOUT)
-        downloader(url, str(path), None)
-        return path.read_bytes()
-
-
-class _Meter:
-    """Our progress callback in the shape that pooch calls: the interface of a tqdm bar."""
-
-    def __init__(self, file: str, progress: Progress) -> None:
-        self.file, self.progress = file, progress
-        self.total: int | None = None
-        self.done = 0
-
-    def update(self, size: int) -> None:
-        self.done += size
-        self.progress(self.file, self.done, self.total or None)
-
-    def reset(self) -> None:
-        self.done = 0
-
-    def close(self) -> None:
-        """Nothing to put away."""
+            compressed = download(url, functools.partial(progress, file))
+            if sha256(decompress(compressed, "what it sent", MAX_BYTES)) == entry.sha256[role]:
+                return compressed
+            reasons.append(f"{url}: what it sent has another SHA-256")
+        except DataError as error:
+            reasons.append(f"{url}: {error}")
+            if isinstance(error, UnreachableError):
+                unreachable.append(urlsplit(url).hostname or url)
+    by_hand = f"put it into {shlex.quote(str(folder))} by hand, or use --dataset strokes"
+    if len(unreachable) == len(entry.bases):
+        hosts = ", ".join(unreachable)
+        raise DataError(f"{file}.gz could not be fetched: cannot reach {hosts}; go online and try again, {by_hand}")
+    raise DataError(f"{file}.gz could not be fetched ({'; '.join(reasons)}); {by_hand}")

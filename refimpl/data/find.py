@@ -1,8 +1,11 @@
 """Where data sets are looked for, in this order: `--data-dir`, REFIMPL_DATA, the user's cache, the system's folder."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import NamedTuple
+
+import platformdirs
 
 from ..errors import DataError
 from .registry import FILES
@@ -25,9 +28,7 @@ class Place(NamedTuple):
 
 def cache() -> Path:
     """The user's cache folder, where `refimpl data fetch` puts things."""
-    import pooch
-
-    return Path(pooch.os_cache("refimpl"))
+    return Path(platformdirs.user_cache_dir("refimpl"))
 
 
 def places(name: str, data_dir: Path | None = None) -> list[Place]:
@@ -59,7 +60,7 @@ def find(name: str, data_dir: Path | None = None) -> Path | None:
         if len(place.missing) < len(FILES):
             raise DataError(
                 f"{place.path} holds only some files of {name}: {', '.join(place.missing)} missing;"
-                f" `refimpl data fetch {name} --to {place.path.parent}` completes it"
+                f" `refimpl data fetch {name} --to {shlex.quote(str(place.path.parent))}` completes it"
             )
     return None
 

@@ -6,6 +6,7 @@ then the bytes themselves, to the last one. Plain, or gzip-compressed, which is 
 
 import gzip
 import hashlib
+import io
 import math
 import zlib
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from ..atomic import read_bytes
 from ..errors import DataError
 
 MAX_BYTES = 2**28
@@ -20,21 +22,28 @@ UNSIGNED_BYTE = 0x08
 GZIP_MAGIC = b"\x1f\x8b"
 
 
-def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
-    """The decompressed content of a plain or gzip-compressed file.
+def read_decompressed(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """Content of a plain or gzip-compressed file.
 
-    Raises `DataError` where the file cannot be read, its compression is damaged, or it grows beyond `max_bytes`.
+    Raises `DataError` where the file cannot be read, its compression is damaged, or it is or grows larger than
+    `max_bytes`.
+    """
+    content = read_bytes(path, max_bytes)
+    return decompress(content, str(path), max_bytes) if content.startswith(GZIP_MAGIC) else content
+
+
+def decompress(compressed: bytes, name: str, max_bytes: int = MAX_BYTES) -> bytes:
+    """Content of a gzip file that is called `name`, at most `max_bytes` of it.
+
+    Raises `DataError` where it is none, damaged, or grows larger than `max_bytes`.
     """
     try:
-        with path.open("rb") as plain:
-            compressed = plain.read(2) == GZIP_MAGIC
-            plain.seek(0)
-            with gzip.open(plain) if compressed else plain as file:
-                content = file.read(max_bytes + 1)
+        with gzip.open(io.BytesIO(compressed)) as file:
+            content = file.read(max_bytes + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
+        raise DataError(f"{name} cannot be decompressed: {error}") from None
     if len(content) > max_bytes:
-        raise DataError(f"{path} is larger than {max_bytes} bytes; that is no data set of refimpl")
+        raise DataError(f"{name} cannot be decompressed: it grows larger than {max_bytes} bytes")
     return content
 
 
@@ -46,9 +55,9 @@ def parse(content: bytes, path: Path, ndim: int) -> UInt8[np.ndarray, "..."]:
     """
     header = 4 + 4 * ndim
     if len(content) < header:
-        raise DataError(f"{path} is not an IDX file of {ndim} dimensions: it ends within its header")
+        raise DataError(f"{path} is not an IDX file of bytes, {ndim}-dimensional: it ends within its header")
     if content[:4] != bytes((0, 0, UNSIGNED_BYTE, ndim)):
-        raise DataError(f"{path} is not an IDX file of bytes in {ndim} dimensions: it begins with {content[:4].hex()}")
+        raise DataError(f"{path} is not an IDX file of bytes, {ndim}-dimensional: it begins with {content[:4].hex()}")
     shape = tuple(int(size) for size in np.frombuffer(content[4:header], ">u4"))
     if len(content) - header != math.prod(shape):
         raise DataError(f"{path} promises {shape} bytes and holds {len(content) - header}: truncated or damaged")
@@ -59,9 +68,7 @@ def parse_images(content: bytes, path: Path) -> UInt8[np.ndarray, "n 28 28"]:
     """Images of 28 x 28 grey levels, at least one."""
     images = parse(content, path, 3)
     if images.shape[1:] != (28, 28) or not len(images):
-        raise DataError(
-            f"{path} holds {images.shape[0]} images of {images.shape[1:]}; expected at least one of (28, 28)"
-        )
+        raise DataError(f"{path} holds an array of shape {images.shape}; expected at least one image of (28, 28)")
     return images
 
 

@@ -7,11 +7,16 @@ from pathlib import Path
 from ..errors import DataError, UsageError
 from .dataset import Dataset, Split
 from .find import file_in, find, places
-from .idx import parse_images, parse_labels, read_bytes, sha256
+from .idx import parse_images, parse_labels, read_decompressed, sha256
 from .registry import FILES, PAPERS_CHOICE, REGISTRY
 from .strokes import strokes
 
-BUILT_IN: dict[str, dict[str, int]] = {"strokes": {}, "strokes-small": {"n_train": 1000, "n_test": 300}}
+BUILT_IN: dict[str, dict[str, int]] = {
+    "strokes": {"n_train": 12_000, "n_test": 2_000},
+    "strokes-small": {"n_train": 1000, "n_test": 300},
+}
+"""Numbers of images for training and testing."""
+
 NAMES = (*REGISTRY, *BUILT_IN)
 
 
@@ -62,7 +67,7 @@ def resolve(name: str, arch: str, data_dir: Path | None = None) -> tuple[str, st
 def _checked(name: str, role: str, folder: Path) -> bytes:
     path = file_in(folder, FILES[role])
     assert path is not None, "find() has seen all four files"
-    content = read_bytes(path)
+    content = read_decompressed(path)
     expected, got = REGISTRY[name].sha256[role], sha256(content)
     if got != expected:
         raise DataError(
