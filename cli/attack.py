@@ -1,209 +1,242 @@
 """refimpl attack"""
 
+import hashlib
+import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from refimpl.attacks.base import IN_L2, STEPS, Attack, Guide
-from refimpl.errors import UsageError
-from refimpl.measures.fooling import Outcome, fooling
+from refimpl.attacks import ATTACKS, Attack, InputAttack, InputWeight
+from refimpl.errors import DataError, UsageError
+from refimpl.measures import AttackResult, LabelledImages, fooling, fooling_weights
 from refimpl.measures.perturbation_spectrum import describe, matched
-from refimpl.runs.config import EPS_L2
-from refimpl.runs.folder import Run
-from refimpl.runs.results import write_outcome
+from refimpl.runs.results import write_result
+from refimpl.runs.session import Session, full, truncated
 
-from . import joint, options
+from . import options
 from .console import Bar, note, percent, report, table, warn
-from .session import Session, blas_threads, open_run
+from .derived import CHOSEN, Number, Option, SectionedCommand, options_of
+from .session import blas_threads, open_run
+
+EVALUATION = "Evaluation"
+DERIVED = options_of(dict(ATTACKS.items()), "Attack", ("attack", CHOSEN), several=True)
+OWN = [
+    Option(
+        ["--surrogate"], type=options.FOLDER, section="Attack", show_default="RUN",
+        help="Of a warm start: the run whose gradient it follows.",
+    ),
+    Option(
+        ["--match-nuclear"], is_flag=True, section="Attack",
+        help="Scale eps of lora-pgd until its nuclear norm is that of pgd-l2.",
+    ),
+    Option(
+        ["--certify"], is_flag=True, section="Attack",
+        help="Of input-weight, for fcnn: also count the inputs that no perturbation within the radii can change.",
+    ),
+    Option(
+        ["--examples"], type=click.IntRange(min=1), section=EVALUATION, show_default="all",
+        help="Attack the first so many test images.",
+    ),
+    Option(
+        ["--truncate"], type=Number(), section=EVALUATION,
+        help="Attack the net with all layers but the last truncated to this fraction of their rank, 50% or 0.5.",
+    ),
+    Option(
+        ["--save-images/--no-save-images"], default=False, show_default=True, section=EVALUATION,
+        help="Keep the adversarial images, as they are, beside the result of each example.",
+    ),
+]  # fmt: skip
 
 
-@click.command()
-@click.argument("run", type=options.FOLDER)
-@click.option(
-    "--attack", "name", type=click.Choice([*STEPS, "joint"]), default="pgd", show_default=True, help="Which attack."
-)
-@click.option(
-    "--eps",
-    type=options.Numbers(float),
-    show_default="0.05; 0.5 for pgd-l2 and lora-pgd",
-    help="Budget, or several: 0.01,0.05,0.1. In units of pixels in [0, 1].",
-)
-@click.option(
-    "--steps",
-    type=click.IntRange(min=1),
-    show_default="20 for pgd and joint, 5 for gnm, else 10",
-    help="Number of steps.",
-)
-@click.option(
-    "--step-size", type=float, show_default="eps/10; pgd-l2 1.8 eps/steps", help="Of pgd, pgd-l2, in units of pixels."
-)
-@click.option(
-    "--norm",
-    type=click.Choice(["inf", "2", "1"]),
-    default="inf",
-    show_default=True,
-    help="Of the budget; 2 and 1 for gnm. pgd-l2 and lora-pgd have the norm 2.",
-)
-@click.option(
-    "--rank",
-    "ranks",
-    type=options.Ranks(),
-    show_default="lora-pgd 3, pgd-l2 full",
-    help="Of the perturbation: a number, a share, 10%, or several: 1,3,50%. pgd-l2 is truncated to it at the end.",
-)
-@click.option("--warm", is_flag=True, help="Start lora-pgd at one step of PGD, truncated, not at random factors.")
-@click.option("--guide", type=options.FOLDER, help="Of a warm start: the run whose gradient it follows. [default: RUN]")
-@click.option("--match-nuclear", is_flag=True, help="Scale eps of lora-pgd until its nuclear norm is that of pgd-l2.")
-@joint.options()
-@options.clip()
-@click.option("--random-start/--no-random-start", default=False, show_default=True, help="Of pgd, within the budget.")
-@click.option(
-    "--restarts",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Random starts of pgd; for each example the strongest counts.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random starts.")
-@click.option(
-    "--examples", type=click.IntRange(min=1), show_default="all", help="Attack the first so many test images."
-)
-@click.option(
-    "--truncate",
-    "share",
-    type=options.Share(),
-    help="Attack the net with its layers, but the last, truncated to this share of their full rank, 50% or 0.5.",
-)
-@click.option(
-    "--save-images/--no-save-images",
-    default=True,
-    show_default=True,
-    help="Keep the adversarial images, as they are, beside the result of each example.",
-)
-@options.data_dir()
-@options.backend()
-@options.threads()
-@options.as_json()
-def attack(
-    run: Path,
-    name: str,
-    eps: tuple[float, ...] | None,
-    ranks: tuple[int, ...] | None,
-    warm: bool,
-    guide: Path | None,
-    match_nuclear: bool,
-    examples: int | None,
-    share: float | None,
-    save_images: bool,
-    data_dir: Path | None,
-    backend: str | None,
-    threads: int | None,
-    clip: bool,
-    eps_weights: tuple[joint.Radii, ...] | None,
-    mode: str | None,
-    certify: bool | None,
-    as_json: bool,
-    **budget: Any,
-) -> None:
+@dataclass(frozen=True)
+class Evaluation:
+    """How attacks are carried out: on how many test images, following which net, with what else; of which truncation."""
+
+    examples: int | None = None
+    surrogate: Session | None = None
+    match_nuclear: bool = False
+    certify: bool = False
+    truncated: float | None = None
+
+
+def _attack(run: Path, as_json: bool, **given: Any) -> None:
     """Attack the net in RUN and report the fooling ratio.
 
     The fooling ratio is the share of the correctly classified test inputs whose label changes under attack, with its
-    denominator and the exact 95 % interval for that many inputs. `joint` perturbs the weights, too, in one way for all
-    these inputs, and RUN stays as it is; --eps 0 perturbs the weights alone. Results go to RUN/attacks/.
+    denominator and the exact 95 % interval for that many inputs. `input-weight` perturbs the weights, too, in one way
+    for all these inputs, and RUN stays as it is; --eps 0 perturbs the weights alone. Settings with several values,
+    --eps 0.01,8/255, are tried one by one. Results go to RUN/attacks/.
     """
-    pixels = (0.0, 1.0) if clip else None
-    budgets = eps or ((EPS_L2,) if name in IN_L2 else (Attack.eps,))
-    if name == "joint":
-        others = {"rank": ranks, "warm": warm, "guide": guide, "match_nuclear": match_nuclear}
-        joint.refuse(name, "attacks in the l_2 ball", others)
-        together = joint.attacks(budgets, clip, eps_weights, mode, budget)
-        session = open_run(run, data_dir, backend, threads, share)
-        with blas_threads(session.config.blas_threads):
-            outcomes = joint.evaluate(session, together, examples, certify)
-        names = [str(spec) for spec in together]
-    else:
-        joint.refuse(name, "joint", {"eps_weights": eps_weights, "mode": mode, "certify": certify})
-        if guide and not warm:
-            raise UsageError("a guide leads a warm start: give --warm beside --guide")
-        if match_nuclear and name != "lora-pgd":
-            raise UsageError(f"--match-nuclear belongs to lora-pgd, not to {name}")
-        apart = [
-            Attack(name=name, eps=value, rank=rank, warm=warm, clip=pixels, **budget)
-            for value in budgets
-            for rank in ranks or (None,)
-        ]
-        session = open_run(run, data_dir, backend, threads, share)
-        leader = open_run(guide, data_dir, backend, threads) if guide else None
-        with blas_threads(session.config.blas_threads):
-            apart, outcomes = _apart(session, apart, examples, leader, match_nuclear)
-        names = [str(spec) for spec in apart]
-    for called, outcome in zip(names, outcomes, strict=True):
-        save(session.run, called, outcome, session.epoch, save_images, share)
-    summaries = [outcome.summary for outcome in outcomes]
+    attacks = _asked(given)
+    _check(attacks[0], given)
+    session = open_run(run, given)
+    if given["truncate"] is not None:
+        session = truncated(session, given["truncate"])
+    surrogate = open_run(given["surrogate"], given) if given["surrogate"] else None
+    how = Evaluation(given["examples"], surrogate, given["match_nuclear"], given["certify"], given["truncate"])
+    with blas_threads(session.config.blas_threads):
+        attacks, results = carried_out(session, attacks, how)
+    saved = [
+        save(session, _called(spec, how), result, given["save_images"])
+        for spec, result in zip(attacks, results, strict=True)
+    ]
+    summaries = [result.summary for result in results]
     if as_json:
         report({"run": str(run), "epoch": session.epoch, "attacks": summaries})
     else:
         show(summaries)
-        note(f"per-example results are in {run / 'attacks'}")
+        if all(saved):
+            note(f"results of each example are in {run / 'attacks'}")
 
 
-def _apart(
-    session: Session, attacks: list[Attack], examples: int | None, leader: Session | None, match_nuclear: bool
-) -> tuple[list[Attack], list[Outcome]]:
-    """What each input by itself is put to, with the budgets that were used in the end."""
-    images = session.data.test.images[:examples]
-    follow = (leader.network, leader.params) if leader else None
-    led: dict[str, Any] = {"guide": str(leader.run.folder)} if leader else {}
-    settings = [led | ({"matched_eps": a.eps} if match_nuclear else {}) for a in attacks]
-    if match_nuclear:
-        attacks = [matched(a, images, lambda both: evaluate(session, both, examples, follow)) for a in attacks]
-    outcomes = evaluate(session, attacks, examples, follow)
-    for outcome, more in zip(outcomes, settings, strict=True):
-        described = describe(images, outcome) if outcome.summary["attack"] in IN_L2 else {}
-        outcome.summary.update(more | described)
-    return attacks, outcomes
+attack = SectionedCommand(
+    "attack",
+    callback=_attack,
+    params=[
+        click.Argument(["run"], type=options.FOLDER),
+        Option(
+            ["--attack"], type=click.Choice(list(ATTACKS.names())), default="pgd", show_default=True, section="Attack",
+            help="Which attack.",
+        ),
+        *DERIVED,
+        *OWN,
+        *options.parameters(options.where, options.as_json()),
+    ],
+    help=_attack.__doc__,
+)  # fmt: skip
 
 
-def evaluate(
-    session: Session, attacks: Sequence[Attack], examples: int | None, guide: Guide | None = None
-) -> list[Outcome]:
-    test, what = session.data.test, ", ".join(dict.fromkeys(attack.name for attack in attacks))
-    with Bar(f"attacking ({what})", len(test.labels[:examples]), "images") as bar:
-        return fooling(
-            session.network, session.params, test.images[:examples], test.labels[:examples], attacks,
-            backend=session.backend, dtype=session.config.dtype, guide=guide, progress=bar.update,
-        )  # fmt: skip
+def _asked(given: dict[str, Any]) -> list[Attack]:
+    """One attack for each combination of the values given. Raises `UsageError` for options of other attacks."""
+    name, kind = given["attack"], ATTACKS[given["attack"]]
+    known = {one.name for one in fields(kind)}
+    values: dict[str, tuple[Any, ...]] = {}
+    for option in DERIVED:
+        value = given[str(option.name)]
+        if value is None:
+            continue
+        field = option.path[-1]
+        if field not in known:
+            owners = [owner for owner, other in ATTACKS.items() if field in {one.name for one in fields(other)}]
+            raise UsageError(f"--{field.replace('_', '-')} belongs to {' and '.join(owners)}, not to {name}")
+        values[field] = value if isinstance(value, tuple) else (option.meant(value),)
+    return [kind(**dict(zip(values, chosen, strict=True))) for chosen in itertools.product(*values.values())]
 
 
-def save(run: Run, called: str, outcome: Outcome, epoch: int, images: bool, truncated: float | None = None) -> None:
-    """Of a net truncated to a share of its rank, beside what was found of the net as it is."""
-    outcome.summary["epoch"] = epoch
-    name = f"{called}-guided" if "guide" in outcome.summary else called
-    if truncated is not None:
-        outcome.summary["truncated"] = truncated
-        name += f"-truncated{truncated!r}"
-    write_outcome(run.folder / "attacks", name, outcome, images)
+def _check(attack: Attack, given: dict[str, Any]) -> None:
+    """Options beside an attack's own settings that make no sense with it."""
+    follows = isinstance(attack, InputAttack) and attack.follows_surrogate
+    if given["surrogate"] and not (follows and getattr(attack, "warm_start", True)):
+        raise UsageError("a surrogate leads a warm start: give --attack lora-pgd --warm-start beside --surrogate")
+    if given["match_nuclear"] and not follows:
+        raise UsageError(f"--match-nuclear belongs to lora-pgd, not to {attack.name}")
+    if given["certify"] and not isinstance(attack, InputWeight):
+        raise UsageError(f"--certify belongs to input-weight, not to {attack.name}")
+
+
+def carried_out(
+    session: Session, attacks: Sequence[Attack], how: Evaluation
+) -> tuple[list[Attack], list[AttackResult]]:
+    """The attacks with the budgets that were used in the end, and what came of each."""
+    shape = session.network.image_shape(session.data.test.images[0].size)
+    asked: list[Any] = [attack.for_images(shape) for attack in attacks]
+    if isinstance(asked[0], InputWeight):
+        return asked, _marked(_perturb_weights(full(session), asked, how), how)
+    images = session.data.test.images[: how.examples]
+    led = {"surrogate": str(how.surrogate.run.folder)} if how.surrogate else {}
+    more = [led | ({"matched_eps": one.eps} if how.match_nuclear else {}) for one in asked]
+    if how.match_nuclear:
+        asked = [matched(one, images, lambda both: evaluate(session, both, how)) for one in asked]
+    results = evaluate(session, asked, how)
+    for one, result, settings in zip(asked, results, more, strict=True):
+        result.summary.update(settings | (describe(images, result) if one.ball == "2" and shape[0] == 1 else {}))
+    return asked, _marked(results, how)
+
+
+def _marked(results: list[AttackResult], how: Evaluation) -> list[AttackResult]:
+    """The results, saying where they are of a truncated net."""
+    for result in results:
+        result.summary.update({} if how.truncated is None else {"truncated": how.truncated})
+    return results
+
+
+def evaluate(session: Session, attacks: Sequence[InputAttack], how: Evaluation = Evaluation()) -> list[AttackResult]:
+    """The attacks on the test images, with a bar."""
+    inputs = _inputs(session, how)
+    follow = how.surrogate.network.gradients(how.surrogate.params) if how.surrogate else None
+    names = ", ".join(dict.fromkeys(attack.name for attack in attacks))
+    with Bar(f"attacking ({names})", len(inputs.labels), "image") as bar:
+        return fooling(session.network, session.params, inputs, attacks, surrogate=follow, progress=bar.update)
+
+
+def _perturb_weights(session: Session, attacks: Sequence[InputWeight], how: Evaluation) -> list[AttackResult]:
+    inputs = _inputs(session, how)
+    with Bar("attacking (input-weight)", len(inputs.labels), "image") as bar:
+        return fooling_weights(
+            session.network, session.params, inputs, attacks, certify=how.certify, progress=bar.update
+        )
+
+
+def _inputs(session: Session, how: Evaluation) -> LabelledImages:
+    test = session.data.test
+    return LabelledImages(
+        test.images[: how.examples], test.labels[: how.examples], session.backend, session.config.dtype
+    )
+
+
+def _called(attack: Attack, how: Evaluation) -> str:
+    """A name for files with everything that makes the result another one."""
+    parts = [str(attack)]
+    if how.surrogate:
+        folder = how.surrogate.run.folder.resolve()
+        parts.append(f"surrogate-{folder.name}-{hashlib.sha256(bytes(folder)).hexdigest()[:8]}")
+    if how.match_nuclear:
+        parts.append("matched")
+    if how.truncated is not None:
+        parts.append(f"truncated{how.truncated!r}")
+    if how.examples is not None:
+        parts.append(f"first{how.examples}")
+    return "-".join(parts)
+
+
+def save(session: Session, called: str, result: AttackResult, images: bool) -> bool:
+    """Whether the result could be written; a line where it could not, as in a course's read-only runs."""
+    result.summary["epoch"] = session.epoch
+    try:
+        write_result(session.run.folder / "attacks", called, result, images)
+    except DataError as error:
+        warn(f"the result could not be saved: {error}")
+        return False
+    return True
 
 
 def show(summaries: Sequence[dict[str, Any]]) -> None:
+    """A table of fooling ratios, then what the reader must know of each."""
     rows = []
     for s in summaries:
         low, high = s["fooling_ratio_interval_95"]
-        norm = "" if s["norm"] == "inf" or s["attack"] in IN_L2 else f" l_{s['norm']}"
+        about = ATTACKS[s["attack"]]().ball
+        norm = "" if s["norm"] == about else f" l_{s['norm']}"
         norm += f", rank {s['rank']}" if s.get("rank") else ""
         interval = f"{100 * low:.2f} to {100 * high:.2f} %"
         counts = f"{s['n_fooled']} of {s['n_correct']}"
-        weights = f", weights {joint.radius(s['eps_weights'])}" if "eps_weights" in s else ""
-        rows.append((s["attack"] + norm, f"{s['eps']:g}{weights}", percent(s["fooling_ratio"]), interval, counts))
+        rows.append((s["attack"] + norm, _budget(s), percent(s["fooling_ratio"]), interval, counts))
     table(("attack", "eps", "fooling ratio", "95 % interval", "fooled, of correct"), rows)
     for s in summaries:
         if "n_certified" in s:
-            note(f"certified at eps {s['eps']:g}, weights {joint.radius(s['eps_weights'])}:"
-                 f" {s['n_certified']} of {s['n_correct']}")  # fmt: skip
+            note(f"certified at eps {_budget(s)}: {s['n_certified']} of {s['n_correct']}")
         if s["zero_gradients"]:
             warn(
                 f"{s['zero_gradients']} of {s['n_correct']} inputs have a zero loss gradient: {s['attack']} cannot move"
                 " them, so its fooling ratio is too small (masked gradients, or float32 underflow: try --dtype float64)"
             )
+
+
+def _budget(summary: dict[str, Any]) -> str:
+    radii = summary.get("eps_weights")
+    if isinstance(radii, dict):
+        return f"{summary['eps']:g}, weights {','.join(f'{name[1:]}={value:g}' for name, value in radii.items())}"
+    return f"{summary['eps']:g}" + ("" if radii is None else f", weights {radii:g}")

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from refimpl.networks.architectures import PAPERS
 
 from refimpl.backend import Backend, Params
 from refimpl.backend import backend as make_backend
 from refimpl.bench.race import pin
 from refimpl.data import Dataset, Split
 from refimpl.low_rank.network import dense
-from refimpl.networks.architectures import PAPERS
 from refimpl.networks.gradients import Network
 from refimpl.runs.config import Config
 

@@ -6,36 +6,36 @@ from typing import Any
 import click
 
 from refimpl.atomic import write_text
-from refimpl.low_rank.network import dense, n_weights
-from refimpl.measures.accuracy import interval
+from refimpl.errors import DataError, UsageError
+from refimpl.low_rank import n_weights
+from refimpl.measures import interval
 from refimpl.measures.per_layer import information, layers
 from refimpl.runs.results import to_json
-from refimpl.training.loop import score
+from refimpl.runs.session import Session
+from refimpl.training import score
 
 from . import options
-from .console import out, percent, report, table
-from .session import Session, blas_threads, open_run
+from .console import count, out, percent, printable, report, table, warn
+from .session import blas_threads, open_run
 
 
 @click.command()
 @click.argument("run", type=options.FOLDER)
 @click.option("--mi", is_flag=True, help="Also bound the mutual information of each hidden layer with input and label.")
-@click.option("--sigma2", type=float, default=0.1, show_default=True, help="Noise variance of --mi, per unit.")
-@options.data_dir()
-@options.backend()
-@options.threads()
+@click.option("--sigma2", type=float, show_default="0.1", help="Noise variance of --mi, per unit.")
+@options.where
 @options.as_json()
-def measure(
-    run: Path, mi: bool, sigma2: float, data_dir: Path | None, backend: str | None, threads: int | None, as_json: bool
-) -> None:
+def measure(run: Path, mi: bool, sigma2: float | None, as_json: bool, **where: Any) -> None:
     """Measure the net in RUN: test accuracy, effective rank and effective sparsity of every layer.
 
     With --mi also I(x;t) and I(y;t), in bits, as a lower and an upper bound, over the test images. Writes
     RUN/measure.json.
     """
-    session = open_run(run, data_dir, backend, threads)
+    if sigma2 is not None and not mi:
+        raise UsageError("--sigma2 is the noise variance of --mi: give both")
+    session = open_run(run, where)
     with blas_threads(session.config.blas_threads):
-        measured = evaluate(session, sigma2 if mi else None)
+        measured = evaluate(session, (0.1 if sigma2 is None else sigma2) if mi else None)
     if as_json:
         report(measured)
     else:
@@ -43,9 +43,10 @@ def measure(
 
 
 def evaluate(session: Session, sigma2: float | None = None) -> dict[str, Any]:
-    test, backend = session.data.test, session.backend
+    """The measures, saved beside the run where that can be written."""
+    network, params, test, backend = session.network, session.params, session.data.test, session.backend
     images, labels = backend.asarray(test.images), backend.asarray(test.labels, "int64")
-    loss, correct = (float(number) for number in score(session.network, session.params, images, labels))
+    loss, correct = (float(number) for number in score(network, params, images, labels))
     measured: dict[str, Any] = {
         "run": str(session.run.folder),
         "epoch": session.epoch,
@@ -54,25 +55,27 @@ def evaluate(session: Session, sigma2: float | None = None) -> dict[str, Any]:
         "test_loss": loss,
         "accuracy": correct / len(test.labels),
         "accuracy_interval_95": list(interval(round(correct), len(test.labels))),
-        "layers": layers(session.params),
-        "weights": n_weights(session.params),
-        "full_weights": n_weights(dense(session.params)),
+        "layers": layers(network, params),
+        "weights": n_weights(params),
+        "full_weights": n_weights(network.full(params)),
     }
     if sigma2 is not None:
         measured["sigma2"] = sigma2
-        known = information(session.network, session.params, images, labels, sigma2)
+        known = information(network, params, images, labels, sigma2)
         measured["layers"] = [layer | more for layer, more in zip(measured["layers"], [*known, {}], strict=True)]
-    write_text(session.run.folder / "measure.json", to_json(measured) + "\n")
+    try:
+        write_text(session.run.folder / "measure.json", to_json(measured) + "\n")
+    except DataError as error:
+        warn(f"the measures could not be saved: {error}")
     return measured
 
 
 def show(measured: dict[str, Any]) -> None:
     low, high = measured["accuracy_interval_95"]
-    out.print(
-        f"{measured['run']}: test accuracy {percent(measured['accuracy'])} ({100 * low:.2f} to {100 * high:.2f} %, 95 %"
-        f" interval) on {measured['dataset']} after {measured['epoch']} epochs",
-        soft_wrap=True,
-    )
+    after = count(measured["epoch"], "epoch")
+    accuracy = f"{percent(measured['accuracy'])} ({100 * low:.2f} to {100 * high:.2f} %, 95 % interval)"
+    said = f"{measured['run']}: test accuracy {accuracy} on {measured['dataset']} after {after}"
+    out.print(printable(said), soft_wrap=True, markup=False)
     rows = []
     for layer in measured["layers"]:
         m, n = layer["shape"]

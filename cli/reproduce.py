@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from refimpl.networks.architectures import PAPERS
 
 from refimpl.atomic import write_text
 from refimpl.errors import VerdictError
@@ -22,7 +23,6 @@ from refimpl.experiments import (
     schedule,
 )
 from refimpl.experiments.verdict import verdict, worse
-from refimpl.networks.architectures import PAPERS
 from refimpl.runs.presets import METHODS
 from refimpl.runs.results import to_json
 

@@ -5,6 +5,7 @@ The command line derives its options from the fields, configuration files their 
 
 import difflib
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from types import NoneType, UnionType
@@ -123,18 +124,17 @@ def check(name: str, value: Any, kind: Any, about: About) -> None:
 
 def _within(name: str, number: float, about: About) -> None:
     limits = (
-        (about.at_least, "at least", lambda limit: number >= limit),
-        (about.above, "above", lambda limit: number > limit),
-        (about.at_most, "at most", lambda limit: number <= limit),
-        (about.below, "below", lambda limit: number < limit),
+        (about.at_least, "at least", operator.ge),
+        (about.above, "above", operator.gt),
+        (about.at_most, "at most", operator.le),
+        (about.below, "below", operator.lt),
     )
     asked = [(limit, words, holds) for limit, words, holds in limits if limit is not None]
     finite = math.isfinite(number) or (about.infinite and not math.isnan(number))
-    if not (finite and all(holds(limit) for limit, _, holds in asked)):
-        words = " and ".join(
-            [*(["finite"] if not about.infinite else []), *(f"{w} {limit:g}" for limit, w, _ in asked)]
-        )
-        raise UsageError(f"{name} must be {words}, got {number}")
+    if not (finite and all(holds(number, limit) for limit, _, holds in asked)):
+        words = [] if about.infinite else ["finite"]
+        words += [f"{word} {limit:g}" for limit, word, _ in asked]
+        raise UsageError(f"{name} must be {' and '.join(words)}, got {number}")
 
 
 def is_of(value: Any, kind: Any) -> bool:

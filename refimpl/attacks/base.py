@@ -33,7 +33,7 @@ class Target(Protocol):
 class Attack(Settings):
     """A budget: the paper's (Section 5) unless told otherwise. Pixels are cut to `clip` where it is given."""
 
-    eps: float = setting(0.05, "Budget.", unit="pixels in [0, 1]", at_least=0)
+    eps: float = setting(0.05, "Budget.", unit="pixels in [0, 1]", at_least=0, at_most=1)
     clip: Box | None = setting(None, "Keep adversarial pixels in [0, 1].", flag=PIXELS)
 
     @property

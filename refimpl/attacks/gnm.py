@@ -78,6 +78,7 @@ class GNM(InputAttack):
 
     name: ClassVar[str] = "gnm"
 
+    eps: float = setting(0.05, "Budget.", unit="pixels in [0, 1]", at_least=0)
     steps: int = setting(5, "Number of steps.", at_least=1)
     norm: str = setting("inf", "Norm of the budget.", choices=tuple(DUAL_NORMS))
 

@@ -1,6 +1,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from jaxtyping import Float, Int
 
@@ -8,7 +8,7 @@ from ..backend import Array, Params, namespace
 from ..settings import setting
 from ..validation import check_radii
 from .ball import bounds
-from .base import ATTACKS, Attack, Target
+from .base import ATTACKS, Attack
 from .sign_step import sign_step
 
 MODES = ("simultaneous", "alternating")
@@ -73,12 +73,12 @@ class InputWeight(Attack):
         return input_weight(by_inputs, by_weights, x, params, self)
 
 
-class WeightTarget(Target):
-    """A target whose weights are attacked, too."""
+class WeightTarget(Protocol):
+    """What the attack sees of a net at given parameters."""
 
-    def weights(self, x: Array, y: Array) -> tuple[Array, Params]:
-        """The mean loss and its gradient with respect to the parameters."""
-        ...
+    def loss(self, y: Array) -> Callable[[Array], Array]: ...
+
+    def weights(self, x: Array, y: Array) -> tuple[Array, Params]: ...
 
 
 def input_weight(

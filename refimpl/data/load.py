@@ -8,7 +8,7 @@ from ..errors import DataError, UsageError
 from .dataset import Dataset, Split
 from .find import file_in, find, places
 from .idx import parse_images, parse_labels, read_decompressed, sha256
-from .registry import FILES, PAPERS_CHOICE, REGISTRY
+from .registry import FILES, REGISTRY
 from .strokes import strokes
 
 BUILT_IN: dict[str, dict[str, int]] = {
@@ -46,15 +46,14 @@ def load(name: str, *, data_dir: Path | None = None) -> Dataset:
     return Dataset(name, train, test, dict(REGISTRY[name].sha256), str(folder))
 
 
-def resolve(name: str, arch: str, data_dir: Path | None = None) -> tuple[str, str | None]:
-    """The data set that `name` means for an architecture, and a remark where it is not the one wished for.
+def resolve(name: str, wished: str, data_dir: Path | None = None) -> tuple[str, str | None]:
+    """The data set that `name` means, and a remark where it is not the one wished for.
 
-    "auto" is the paper's data set for the architecture where it is found, else `strokes`.
+    "auto" is the data set `wished`, the paper's for a network, where it is found, else `strokes`.
     """
     if name != "auto":
         _known(name)
         return name, None
-    wished = PAPERS_CHOICE[arch]
     if find(wished, data_dir):
         return wished, None
     remark = (

@@ -53,6 +53,3 @@ REGISTRY = {
         },
     ),
 }
-
-PAPERS_CHOICE = {"fcnn": "mnist", "cnn": "fashion-mnist", "lenet5": "mnist"}
-"""Section 5: which data set the paper trains each architecture on; LeNet-5 is trained on what its authors took."""

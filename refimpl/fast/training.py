@@ -6,14 +6,14 @@ update is two calls and not twenty-four. Parity tests hold all of it to `trainin
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ..backend import Params
 from ..networks.base import Network
-from ..optimizers import Optimizer, Proximal, State
+from ..optimizers import Optimizer, Proximal, State, Updates
 from ..parameters import as_matrix, n_classes
 from ..regularizers import Batch, Nuclear, Regularizer
 from ..training.loop import Examples
@@ -87,6 +87,7 @@ class FlatOptimizer:
     """An elementwise optimizer on the vectors of `Flat` parameters and gradients, the parameters in place."""
 
     optimizer: Optimizer
+    elementwise: ClassVar[bool] = True
 
     def init(self, params: Params) -> State:
         return self.optimizer.init(params)
@@ -105,6 +106,7 @@ class FlatProximal:
 
     optimizer: FlatOptimizer
     terms: tuple[Regularizer, ...]
+    elementwise: ClassVar[bool] = True
 
     def init(self, params: Params) -> State:
         return self.optimizer.init(params)
@@ -123,25 +125,26 @@ class FlatStep(Step):
 
     def __post_init__(self) -> None:
         self.state = _flat_state(self.state)
-        self.params = Flat(self.params)
+        self.flat = Flat(self.params)
+        self.params = self.flat
 
     def snapshot(self) -> tuple[Params, State]:
         """Copies, since the next step writes into the originals."""
-        params = views(self.params.vector.copy(), self.params)
-        moments = {moment: views(vector.copy(), self.params) for moment, vector in self.state.items()}
+        params = views(self.flat.vector.copy(), self.flat)
+        moments = {moment: views(vector.copy(), self.flat) for moment, vector in self.state.items()}
         return params, {moment + name: p for moment, named in moments.items() for name, p in named.items()}
 
 
 def flat_step(step: Step) -> FlatStep | Step:
     """The step on vectors, where the optimizer takes each entry by itself."""
     optimizer = step.optimizer
-    if not optimizer.elementwise:
+    fast: Updates
+    if isinstance(optimizer, Proximal) and optimizer.elementwise:
+        fast = FlatProximal(FlatOptimizer(optimizer.optimizer), optimizer.terms)
+    elif isinstance(optimizer, Optimizer) and optimizer.elementwise:
+        fast = FlatOptimizer(optimizer)
+    else:
         return step
-    fast = (
-        FlatProximal(FlatOptimizer(optimizer.optimizer), optimizer.terms)
-        if isinstance(optimizer, Proximal)
-        else FlatOptimizer(optimizer)
-    )
     return FlatStep(step.objective, fast, step.params, step.state)
 
 

@@ -103,7 +103,7 @@ class LowRankNetwork(Network):
     Raises `UsageError` for a network that is neither `fcnn` nor convolutional, and for a fraction not in (0, 1].
     """
 
-    network: FCNN | CNN
+    network: Network
     fraction: float
 
     def __post_init__(self) -> None:

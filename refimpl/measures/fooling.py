@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
@@ -65,7 +65,8 @@ class AttackResult:
         return self.adversarial_label != self.label
 
 
-class Correct(NamedTuple):
+@dataclass(frozen=True)
+class Correct:
     """Correctly classified inputs, where the computation is: which they are, and whose loss gradient is zero."""
 
     index: np.ndarray

@@ -7,7 +7,7 @@ from typing import Protocol
 from jaxtyping import Float, Int
 
 from ..backend import Array, Params, namespace
-from ..layers.images import Shape
+from ..layers.images import Shape, square
 from ..layers.loss import cross_entropy, margin_directions, margins
 from ..tape import Tape, gradients, input_gradient
 
@@ -71,8 +71,10 @@ class Gradients:
         return loss, gradients(tape, pull.x(1.0))
 
     def image_shape(self, n: int) -> Shape:
-        """As the network says."""
-        return self.network.image_shape(n)
+        """As the network says; else one square channel."""
+        said = getattr(self.network, "image_shape", square)
+        shape: Shape = said(n)
+        return shape
 
 
 def loss_gradient(network: Forward, params: Params, y: Int[Array, "batch"]) -> Callable[[Array], Array]:

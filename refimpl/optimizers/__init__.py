@@ -1,8 +1,8 @@
 """Optimizers as pure updates: parameters and gradients in, parameters out. Read `sgd`, `adam`, then `proximal`."""
 
 from .adam import Adam
-from .base import OPTIMIZERS, Optimizer, State
+from .base import OPTIMIZERS, Optimizer, State, Updates
 from .proximal import Proximal
 from .sgd import SGD
 
-__all__ = ["OPTIMIZERS", "SGD", "Adam", "Optimizer", "Proximal", "State"]
+__all__ = ["OPTIMIZERS", "SGD", "Adam", "Optimizer", "Proximal", "State", "Updates"]

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from ..backend import Params
 from ..registry import Registry
@@ -35,6 +35,17 @@ class Optimizer(Settings):
     @abstractmethod
     def update(self, params: Params, grads: Params, state: State, t: int) -> tuple[Params, State]:
         """Parameters and state after step t = 1, 2, ..."""
+
+
+class Updates(Protocol):
+    """What a step calls: an `Optimizer`, or what wraps one."""
+
+    @property
+    def elementwise(self) -> bool: ...
+
+    def init(self, params: Params) -> State: ...
+
+    def update(self, params: Params, grads: Params, state: State, t: int) -> tuple[Params, State]: ...
 
 
 OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer", __package__)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 from ..attacks import ATTACKS, PAPERS, InputAttack, input_attacks
@@ -10,7 +10,7 @@ from ..backend import Backend, Params
 from ..errors import UsageError
 from ..low_rank import LowRank, LowRankNetwork, LowRankSGD
 from ..networks import FCNN, NETWORKS, Network
-from ..optimizers import OPTIMIZERS, SGD, Optimizer, Proximal, State
+from ..optimizers import OPTIMIZERS, SGD, Optimizer, Proximal, State, Updates
 from ..parameters import weights
 from ..registry import Registry
 from ..regularizers import REGULARIZERS, Regularizer
@@ -40,8 +40,8 @@ class Config(Settings):
 
     name: ClassVar[str] = ""
 
-    network: Network = FCNN()
-    optimizer: Optimizer = SGD()
+    network: Network = field(default_factory=FCNN)
+    optimizer: Optimizer = field(default_factory=SGD)
     attack: InputAttack | None = None
     regularizers: tuple[Regularizer, ...] = ()
     low_rank: LowRank | None = None
@@ -150,7 +150,7 @@ class Config(Settings):
         """The first weights."""
         return self.trained().init(backend, self.seed, self.dtype)
 
-    def updates(self) -> Optimizer | Proximal | LowRankSGD:
+    def updates(self) -> Updates:
         """The optimizer, with what surrounds it."""
         if self.low_rank:
             return LowRankSGD(self.optimizer, self.low_rank)
@@ -208,11 +208,11 @@ class Config(Settings):
             for name, table in METHODS.get(self.arch, {}).items():
                 if table.get("regularizer", {}) == mine and next(iter(table.get("attack", {})), None) == attack:
                     return name
-        parts = {
+        parts: dict[Any, bool] = {
             "low-rank": self.low_rank is not None,
             attack: attack is not None,
             "weights": self.adversarial_weights > 0,
-            **dict.fromkeys(mine, True),
+            **{name: True for name in mine},
         }
         return "-".join(str(name) for name, used in parts.items() if used) or "natural"
 
@@ -257,7 +257,8 @@ def _with_usual(table: Any, network: Network, tuned: bool) -> Any:
     if not isinstance(table, Mapping) or len(table) != 1 or not isinstance(next(iter(table.values())), Mapping):
         return table
     ((name, settings),) = table.items()
-    usual = (network.usual.tuned if tuned else network.usual.learning_rates).get(name, {})
+    rates = network.usual.tuned if tuned else network.usual.learning_rates
+    usual: dict[str, float] = rates.get(name, {})
     return {name: {**usual, **settings}}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 
 from ..backend import Array, Params
-from ..optimizers import Optimizer, Proximal, State
+from ..optimizers import State, Updates
 from ..regularizers.base import Batch
 from .objective import Objective
 
@@ -15,7 +15,7 @@ class Step:
     """An objective, an optimizer, and the parameters and state that a call moves by one step."""
 
     objective: Objective
-    optimizer: Optimizer | Proximal
+    optimizer: Updates
     params: Params
     state: State
 
