@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,6 +17,10 @@ PAPERS = ("fgsm", "pgd", "gnm")
 """The attacks of the paper."""
 
 
+A = TypeVar("A", bound="Attack")
+
+
+@runtime_checkable
 class Target(Protocol):
     """What an attack sees of a net, with labels y or classes k settled."""
 
@@ -59,7 +63,7 @@ class Attack(Settings):
         """A generator for each random start; `index` picks an independent set of them, a training step's say."""
         return []
 
-    def for_images(self, shape: Shape) -> Self:
+    def for_images(self: A, shape: Shape) -> A:
         """The attack on images of this shape; raises `UsageError` where its settings do not fit them."""
         return self
 

@@ -7,15 +7,16 @@ that a method is a composition:
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 
 from ..backend import Array, Params
 from ..networks.base import Network
-from ..regularizers.base import Batch, Regularizer
+from ..regularizers.base import Batch, Term
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What is minimised. The arrays of the gradient are the caller's, to change in place."""
 
@@ -42,7 +43,7 @@ class Regularized:
     """
 
     objective: Objective
-    terms: tuple[Regularizer, ...]
+    terms: tuple[Term, ...]
 
     def value_and_grad(self, params: Params, batch: Batch) -> tuple[Float[Array, ""], Params]:
         loss, grads = self.objective.value_and_grad(params, batch)
