@@ -9,9 +9,11 @@ import operator
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 from .errors import UsageError
+
+S = TypeVar("S", bound="Settings")
 
 Box = tuple[float, float]
 """The least and the largest value of a pixel."""
@@ -31,10 +33,10 @@ class About:
     unit: str = ""
     usual: str = ""
     choices: tuple[str, ...] = ()
-    at_least: float | None = None
-    above: float | None = None
-    at_most: float | None = None
-    below: float | None = None
+    at_least: int | float | None = None
+    above: int | float | None = None
+    at_most: int | float | None = None
+    below: int | float | None = None
     flag: Any = None
     infinite: bool = False
 
@@ -57,9 +59,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for one, kind in kinds(type(self)):
-            value = coerce(getattr(self, one.name), kind)
-            object.__setattr__(self, one.name, value)
-            check(f"{self.name} {one.name}".strip(), value, kind, one.metadata["about"])
+            object.__setattr__(self, one.name, self._accepted(one, kind, getattr(self, one.name)))
 
     def table(self) -> dict[str, Any]:
         """The values by name, as a file of plain data holds them; without those that are None."""
@@ -67,7 +67,7 @@ class Settings:
         return {name: _plain(value) for name, value in values.items() if value is not None}
 
     @classmethod
-    def from_table(cls, table: Any, where: str) -> Self:
+    def from_table(cls: type[S], table: Any, where: str) -> S:
         """Strict: an unknown key is a `UsageError` that names `where` and the nearest known one."""
         if not isinstance(table, Mapping):
             raise UsageError(f"{where} must be a table of settings, got {table!r}")
@@ -76,9 +76,17 @@ class Settings:
             if name not in known:
                 raise UsageError(f"{where}: unknown setting {name!r}{nearest(name, known)}")
         try:
-            return cls(**table)
+            values = {one.name: cls._accepted(one, kind, table[one.name]) for one, kind in kinds(cls) if one.name in table}
+            return cls(**{**table, **values})
         except UsageError as error:
             raise UsageError(f"{where}: {error}") from None
+
+    @classmethod
+    def _accepted(cls, one: Field, kind: Any, value: Any) -> Any:
+        """The value of a field as its type has it. Raises `UsageError` for one that cannot be used."""
+        value = coerce(value, kind)
+        check(f"{cls.name} {one.name}".strip(), value, kind, one.metadata["about"])
+        return value
 
 
 def kinds(settings: type[Settings]) -> list[tuple[Field, Any]]:

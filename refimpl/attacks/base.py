@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,6 +15,9 @@ from ..settings import PIXELS, Box, Settings, setting
 
 PAPERS = ("fgsm", "pgd", "gnm")
 """The attacks of the paper."""
+
+
+A = TypeVar("A", bound="Attack")
 
 
 class Target(Protocol):
@@ -59,7 +62,7 @@ class Attack(Settings):
         """A generator for each random start; `index` picks an independent set of them, a training step's say."""
         return []
 
-    def for_images(self, shape: Shape) -> Self:
+    def for_images(self: A, shape: Shape) -> A:
         """The attack on images of this shape; raises `UsageError` where its settings do not fit them."""
         return self
 

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from jaxtyping import Float, Int
 
@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..networks.base import Network
 from ..parameters import as_matrix
 from ..registry import Registry
-from ..settings import Settings, by_layer
+from ..settings import Settings, by_layer, kinds
 
 Scalar = Float[Array, ""]
 
@@ -49,6 +49,9 @@ class Regularizer(Settings):
         raise UsageError(f"the term {self.name} has no proximal step")
 
 
+N = TypeVar("N", bound="LayerNorm")
+
+
 @dataclass(frozen=True)
 class LayerNorm(Regularizer):
     r"""$\sum_i \lambda_i \|W^i\|$, the layers with their lambdas by name: `{"W1": 0.01}`."""
@@ -61,11 +64,11 @@ class LayerNorm(Regularizer):
         return dict(self.layers)
 
     @classmethod
-    def from_table(cls, table: Any, where: str) -> Self:
+    def from_table(cls: type[N], table: Any, where: str) -> N:
         if not isinstance(table, Mapping):
             raise UsageError(f"{where} must be a table of layers and their lambdas, such as W1 = 0.01")
         try:
-            return cls(dict(table))
+            return cls(cls._accepted(*kinds(cls)[0], dict(table)))
         except UsageError as error:
             raise UsageError(f"{where}: {error}") from None
 

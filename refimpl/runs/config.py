@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from ..attacks import ATTACKS, PAPERS, InputAttack, input_attacks
 from ..backend import Backend, Params
@@ -15,7 +15,7 @@ from ..parameters import weights
 from ..registry import Registry
 from ..regularizers import REGULARIZERS, Regularizer
 from ..regularizers.base import in_order
-from ..settings import Settings, nearest, setting
+from ..settings import Settings, kinds, nearest, setting
 from ..training import AdversarialInputs, AdversarialWeights, CrossEntropy, Objective, Regularized, Step
 from .presets import METHODS
 
@@ -92,7 +92,7 @@ class Config(Settings):
         self.trained()
 
     @classmethod
-    def from_table(cls, table: Any, where: str = "the configuration") -> Self:
+    def from_table(cls, table: Any, where: str = "the configuration") -> "Config":
         """From nested tables, `{"network": {"cnn": {"padding": "same"}}, "seed": 1}`; strict, as settings are."""
         if not isinstance(table, Mapping):
             raise UsageError(f"{where} must be a table of settings, got {table!r}")
@@ -114,14 +114,17 @@ class Config(Settings):
         if "low_rank" in table:
             values["low_rank"] = LowRank.from_table(table["low_rank"], f"{where}: low_rank")
         try:
+            for one, kind in kinds(cls):
+                if one.name in values:
+                    values[one.name] = cls._accepted(one, kind, values[one.name])
             return cls(
                 network=network,
-                optimizer=_choice(OPTIMIZERS, chosen, f"{where}: optimizer"),
-                regularizers=_terms(table.get("regularizer", {}), f"{where}: regularizer"),
+                optimizer=_choice(OPTIMIZERS, chosen, "optimizer"),
+                regularizers=_terms(table.get("regularizer", {}), "regularizer"),
                 **values,
             )
         except UsageError as error:
-            raise UsageError(f"{where}: {error}" if where != "the configuration" else str(error)) from None
+            raise UsageError(f"{where}: {error}" if where else str(error)) from None
 
     def table(self) -> dict[str, Any]:
         """Nested tables that `from_table` makes the same configuration of; scalars first, as TOML wants them."""
