@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,6 +20,7 @@ PAPERS = ("fgsm", "pgd", "gnm")
 A = TypeVar("A", bound="Attack")
 
 
+@runtime_checkable
 class Target(Protocol):
     """What an attack sees of a net, with labels y or classes k settled."""
 

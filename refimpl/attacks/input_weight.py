@@ -1,6 +1,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 
@@ -73,6 +73,7 @@ class InputWeight(Attack):
         return input_weight(by_inputs, by_weights, x, params, self)
 
 
+@runtime_checkable
 class WeightTarget(Protocol):
     """What the attack sees of a net at given parameters."""
 

@@ -2,7 +2,7 @@ r"""Gradients of a network by the tape: with respect to its input, for attacks, 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 
@@ -12,6 +12,7 @@ from ..layers.loss import cross_entropy, margin_directions, margins
 from ..tape import Tape, gradients, input_gradient
 
 
+@runtime_checkable
 class Forward(Protocol):
     """Whatever computes logits: a `Network`, or the module `fcnn`."""
 

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from ..backend import Params
 from ..registry import Registry
@@ -37,6 +37,7 @@ class Optimizer(Settings):
         """Parameters and state after step t = 1, 2, ..."""
 
 
+@runtime_checkable
 class Updates(Protocol):
     """What a step calls: an `Optimizer`, or what wraps one."""
 

@@ -7,7 +7,7 @@ that a method is a composition:
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 
@@ -16,6 +16,7 @@ from ..networks.base import Network
 from ..regularizers.base import Batch, Regularizer
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What is minimised. The arrays of the gradient are the caller's, to change in place."""
 

@@ -9,9 +9,7 @@ from backends import NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
 
 from refimpl import UsageError, cross_entropy, gradients, input_gradient
-from refimpl.fast.passes import logits
-from refimpl.networks import cnn
-from refimpl.networks.architectures import CNN, SIZES, lenet5
+from refimpl.networks import CNN, LeNet5
 from refimpl.parameters import as_matrix
 from refimpl.tape import Pullback
 from refimpl.theory import autograd_reference as oracle
