@@ -76,7 +76,8 @@ class Settings:
             if name not in known:
                 raise UsageError(f"{where}: unknown setting {name!r}{nearest(name, known)}")
         try:
-            values = {one.name: cls._accepted(one, kind, table[one.name]) for one, kind in kinds(cls) if one.name in table}
+            named = [(one, kind) for one, kind in kinds(cls) if one.name in table]
+            values = {one.name: cls._accepted(one, kind, table[one.name]) for one, kind in named}
             return cls(**{**table, **values})
         except UsageError as error:
             raise UsageError(f"{where}: {error}") from None
@@ -130,7 +131,7 @@ def check(name: str, value: Any, kind: Any, about: About) -> None:
             raise UsageError(f"{name} is by layer, W1, W2, ...; got {layer!r}")
 
 
-def _within(name: str, number: float, about: About) -> None:
+def _within(name: str, number: int | float, about: About) -> None:
     limits = (
         (about.at_least, "at least", operator.ge),
         (about.above, "above", operator.gt),
