@@ -28,7 +28,7 @@ Buffers = DenseBuffers | CNNBuffers
 def buffers(network: Network, params: Params, x: Float[np.ndarray, "batch n"], threads: int = 1) -> Buffers:
     """The arrays for inputs like x. Raises `UsageError` as `forward` does."""
     if isinstance(network, CNN):
-        check_inputs(params, x, network.channels * network.side**2)
+        network.check(params, x)
         return CNNBuffers(len(x), params, network, threads)
     check_inputs(params, x, params["W1"].shape[1])
     return DenseBuffers(len(x), params, range(1, depth(params) + 1))

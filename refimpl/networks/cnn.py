@@ -70,22 +70,26 @@ class CNN(Network):
             left = max(left - (self.kernel - 1 if self.padding == "valid" else 0), 0) // 2
         return self.filters[1] * left * left
 
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of the weights `W1` to `W4`."""
+        (first, second), k = self.filters, self.kernel
+        return [
+            (first, self.channels, k, k),
+            (second, first, k, k),
+            (self.hidden_units, self.features),
+            (self.classes, self.hidden_units),
+        ]
+
     def init(self, backend: Backend, seed: int = 0, dtype: str = "float32") -> Params:
         r"""Parameters `W1 b1 ... W4 b4`: filters (O, C, k, k) twice, then (fan_out, fan_in) twice.
 
         Glorot uniform, $W \sim U(-a, a)$ with $a = \sqrt{6 / (\mathrm{fan\_in} + \mathrm{fan\_out})}$, where a
         filter's fans are k^2 C and k^2 O (Glorot and Bengio 2010); biases zero.
         """
-        (first, second), k = self.filters, self.kernel
-        shapes = [
-            (first, self.channels, k, k),
-            (second, first, k, k),
-            (self.hidden_units, self.features),
-            (self.classes, self.hidden_units),
-        ]
         rng = stream(seed, "init")
         params: Params = {}
-        for i, shape in enumerate(shapes, start=1):
+        for i, shape in enumerate(self.shapes, start=1):
             a = math.sqrt(6 / ((shape[0] + shape[1]) * math.prod(shape[2:])))
             params[f"W{i}"] = backend.asarray(rng.uniform(-a, a, shape), dtype)
             params[f"b{i}"] = backend.asarray(np.zeros(shape[0]), dtype)
@@ -94,15 +98,16 @@ class CNN(Network):
     def forward(self, params: Params, x: Float[Array, "batch n"]) -> tuple[Float[Array, "batch classes"], Tape]:
         """The logits of a batch of images, rows of n pixels, and the tape that differentiates them.
 
-        Raises `UsageError` for an empty batch, for images of another size, and for another dtype than the weights'.
+        Raises `UsageError` for an empty batch, for images of another size, for another dtype than the weights', and for
+        the weights of another network.
         """
-        check_inputs(params, x, self.channels * self.side**2)
+        self.check(params, x)
         tape: Tape = []
         return self.layers(tape, applying(params), x)[-1], tape
 
     def hidden(self, params: Params, x: Float[Array, "batch n"]) -> list[Float[Array, "batch units"]]:
         """The hidden representations as rows: the two blocks' and the dense layer's."""
-        check_inputs(params, x, self.channels * self.side**2)
+        self.check(params, x)
         return [as_rows(t)[0] for t in self.layers([], applying(params), x)[:-1]]
 
     def layers(self, tape: Tape, apply: Apply, x: Float[Array, "batch n"]) -> list[Array]:
@@ -120,6 +125,13 @@ class CNN(Network):
         outputs.append(record(tape, ACTIVATIONS[self.dense_activation](x)))
         outputs.append(apply(tape, affine, 4, outputs[-1]))
         return outputs
+
+    def check(self, params: Params, x: Float[Array, "..."]) -> None:
+        """Raise `UsageError` unless `forward` can take these parameters and inputs."""
+        check_inputs(params, x, self.channels * self.side**2)
+        for i, shape in enumerate(self.shapes, start=1):
+            if params[f"W{i}"].shape != shape:
+                raise UsageError(f"{self.name} with these settings has W{i} {shape}, got {params[f'W{i}'].shape}")
 
     def image_shape(self, n: int) -> Shape:
         return self.channels, self.side, self.side

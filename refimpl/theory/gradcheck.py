@@ -4,35 +4,44 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ..attacks import fgsm, pgd
 from ..attacks.ball import length
-from ..attacks.lora_pgd import Factors, factor_gradients, perturbed
+from ..attacks.lora_pgd import factor_gradients, perturbed
+from ..attacks.low_rank import Factors
 from ..backend import Array, Backend, Params, like, namespace
-from ..fast.dense import one_hot
-from ..fast.passes import workspace
 from ..layers.activations import leaky_relu, relu, tanh
 from ..layers.convolution import col2im, conv2d, im2col, pad
 from ..layers.dense import affine
 from ..layers.loss import cross_entropy, margins
 from ..layers.pooling import max_pool
-from ..low_rank.network import factorised, is_low_rank
-from ..networks import fcnn
-from ..networks.architectures import CNN, lenet5
-from ..networks.base import Network
-from ..networks.gradients import loss_gradient, margin_gradients
-from ..regularizers.joint import joint
-from ..regularizers.l1 import l1
-from ..regularizers.margin_bound import mean_reach
-from ..regularizers.nuclear import nuclear
-from ..regularizers.operator_norms import row_column
+from ..low_rank.network import LowRankNetwork, factorised
+from ..networks import CNN, FCNN, LeNet5, Network, loss_gradient, margin_gradients
+from ..regularizers import (
+    L1,
+    Batch,
+    Joint,
+    MarginBound,
+    Nuclear,
+    OperatorNorms,
+    Regularizer,
+    joint,
+    l1,
+    mean_margin_bound,
+    nuclear,
+    row_and_column_sums,
+)
 from ..tape import Pullback, gradients, input_gradient
+from ..training import CrossEntropy, Objective, Regularized
 
 Arguments = tuple[Array, ...]
 
 STEP = 1e-6
+
+SMALL: dict[str, Any] = {"filters": (4, 5), "kernel": 3, "hidden_units": 6, "side": 10, "classes": 3}
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ def compare(backend: Backend, seed: int = 0) -> list[Comparison]:
     Autograd, where it is installed, differentiates our own forward pass; it knows NumPy only.
     """
     rng = np.random.default_rng(seed)
-    oracle = (
+    autograd = (
         importlib.import_module(".autograd_reference", __package__) if importlib.util.find_spec("autograd") else None
     )
     rows = []
@@ -80,18 +89,18 @@ def compare(backend: Backend, seed: int = 0) -> list[Comparison]:
         rows.append(
             Comparison(one.name, one.location, "difference quotient", _by_quotient(one, dy, ours, rng), one.tolerance)
         )
-        if oracle and one.by_autograd and backend.name == "numpy":
-            theirs = oracle.vjp(one.value, one.arguments, dy)
+        if autograd and one.by_autograd and backend.name == "numpy":
+            theirs = autograd.vjp(one.value, one.arguments, dy)
             error = max(_apart(a, b) for a, b in zip(ours, theirs, strict=True))
             rows.append(Comparison(one.name, one.location, "autograd", error, 1e-9))
     return rows
 
 
 def _by_quotient(one: Derivative, dy: Array, ours: Arguments, rng: np.random.Generator) -> float:
-    """The largest error of <gradient, d> over the arguments, for a random direction d of each."""
+    """The largest error of <gradient, d> over the arguments, for d of random signs, never short."""
     xp, errors = namespace(dy), []
     for i, (x, gradient) in enumerate(zip(one.arguments, ours, strict=True)):
-        direction = like(rng.normal(size=x.shape), x)
+        direction = like(rng.choice([-1.0, 1.0], x.shape), x)
 
         def at(t: float, i: int = i, direction: Array = direction) -> float:
             moved = [a + t * direction if j == i else a for j, a in enumerate(one.arguments)]
@@ -122,23 +131,16 @@ def _norm(name: str, location: str, f: Callable[[Array], tuple[Array, Array]], W
 
 
 def derivatives(backend: Backend, rng: np.random.Generator) -> Iterator[Derivative]:
+    """Everything that is differentiated by hand, each at a random point."""
+
     def draw(*shape: int) -> Array:
         return _draw(backend, rng, *shape)
 
     def classes(n: int, batch: int) -> Array:
         return backend.asarray(rng.integers(0, n, batch), "int64")
 
-    x, image, W, y = draw(4, 5), draw(2, 3, 6, 6), draw(3, 5), classes(5, 4)
-    yield _primitive("affine", "Eq. (1)", affine, x, W, draw(3))
-    yield _primitive("tanh", "Eq. (1)", tanh, x)
-    yield _primitive("cross-entropy", "Section 2", lambda z: cross_entropy(z, y), x)
-    yield _primitive("margins", "GNM", lambda z: margins(z, y), x)
-    yield Derivative("im2col", "Appendix B", (image,), lambda x: im2col(x, 3), lambda dy: (col2im(dy, 3, (3, 6, 6)),))
-    yield _primitive("conv2d", "Appendix B", conv2d, image, draw(4, 3, 3, 3), draw(4))
-    yield _primitive("max-pool", "Section 5", max_pool, image)
-    yield _primitive("pad", "Section 5", lambda x: pad(x, 1), image)
-    yield _primitive("relu", "Section 5", relu, x)
-    yield _primitive("leaky relu", "LeNet-5", leaky_relu, x)
+    x, W = draw(4, 5), draw(3, 5)
+    yield from _layers(x, draw(2, 3, 6, 6), (W, draw(3)), (draw(4, 3, 3, 3), draw(4)), classes(5, 4))
     yield _norm("l1 norm", "Eq. (5)", l1, W)
     yield _norm("nuclear norm", "Eq. (6)", nuclear, W)
     stack = (draw(4, 5), draw(3, 4), draw(2, 3))
@@ -146,23 +148,44 @@ def derivatives(backend: Backend, rng: np.random.Generator) -> Iterator[Derivati
         "joint term", "Eq. (7)", stack, lambda *Ws: joint(Ws)[0], lambda dy: tuple(dy * G for G in joint(stack)[1])
     )
     yield _on_the_sphere(draw(4, 60), Factors(draw(4, 2, 5, 3), draw(4, 2, 3, 6)))
-    dense = {
-        f"{kind}{i}": draw(*shape)
-        for i, n, m in ((1, 6, 5), (2, 5, 4), (3, 4, 3))
-        for kind, shape in (("W", (m, n)), ("b", (m,)))
-    }
-    shapes = {"W1": (4, 1, 3, 3), "b1": (4,), "W2": (5, 4, 3, 3), "b2": (5,), "W3": (6, 5), "b3": (6,), "W4": (3, 6)}
-    convolutional = {name: 0.3 * draw(*shape) for name, shape in (shapes | {"b4": (3,)}).items()}
-    yield from _of_the_bound(dense, draw(4, 6), classes(3, 4))
+    fcnn, cnn, lenet5, relu_cnn = FCNN((6, 5, 4, 3)), CNN(**SMALL), LeNet5(**SMALL), CNN(activation="relu", **SMALL)
+    dense = {name: draw(*p.shape) for name, p in fcnn.init(backend).items()}
+    filters = {name: 0.3 * draw(*p.shape) for name, p in cnn.init(backend).items()}
+    rows, images, y = draw(4, 6), draw(4, 100), classes(3, 4)
+    yield from _of_the_bound(dense, rows, y)
     for name, network, params, inputs in (
-        ("fully connected net", fcnn, dense, draw(4, 6)),
-        ("convolutional net, relu", CNN("valid"), convolutional, draw(4, 100)),
-        ("convolutional net, tanh", CNN("valid", "tanh"), convolutional, draw(4, 100)),
-        ("fully connected net in factors", fcnn, factorised(dense, 0.2), draw(4, 6)),
-        ("convolutional net in factors", CNN(), factorised(convolutional, 0.5), draw(4, 100)),
-        ("LeNet-5's passes, 3 x 3 filters", lenet5(), convolutional, draw(4, 100)),
+        ("fully connected net", fcnn, dense, rows),
+        ("convolutional net, relu", relu_cnn, filters, images),
+        ("convolutional net, tanh", cnn, filters, images),
+        ("fully connected net in factors", LowRankNetwork(fcnn, 0.2), factorised(dense, 0.2), rows),
+        ("convolutional net in factors", LowRankNetwork(cnn, 0.5), factorised(filters, 0.5), images),
+        ("LeNet-5's passes, 3 x 3 filters", lenet5, filters, images),
     ):
-        yield from _of_a_net(name, network, params, inputs, classes(3, 4))
+        yield from _of_a_net(name, network, params, inputs, y)
+    by_layer = {"W1": 0.3, "W2": 0.7}
+    of_weights = (L1(by_layer), Nuclear(by_layer), OperatorNorms(0.2))
+    for name, network, params, inputs, terms in (
+        ("fully connected net", fcnn, dense, rows, (*of_weights, Joint(0.1), MarginBound(0.5, 0.05, 0.02))),
+        ("convolutional net", cnn, filters, images, of_weights),
+    ):
+        objective, batch = Regularized(CrossEntropy(network), terms), Batch(inputs, y)
+        yield _training(f"{name}: regularized loss", objective, network, params, batch, terms)
+
+
+def _layers(
+    x: Array, image: Array, dense: tuple[Array, Array], filters: tuple[Array, Array], y: Array
+) -> Iterator[Derivative]:
+    """The primitives of `layers`."""
+    yield _primitive("affine", "Eq. (1)", affine, x, *dense)
+    yield _primitive("tanh", "Eq. (1)", tanh, x)
+    yield _primitive("cross-entropy", "Section 2", lambda z: cross_entropy(z, y), x)
+    yield _primitive("margins", "GNM", lambda z: margins(z, y), x)
+    yield Derivative("im2col", "Appendix B", (image,), lambda x: im2col(x, 3), lambda dy: (col2im(dy, 3, (3, 6, 6)),))
+    yield _primitive("conv2d", "Appendix B", conv2d, image, *filters)
+    yield _primitive("max-pool", "Section 5", max_pool, image)
+    yield _primitive("pad", "Section 5", lambda x: pad(x, 1), image)
+    yield _primitive("relu", "Section 5", relu, x)
+    yield _primitive("leaky relu", "LeNet-5", leaky_relu, x)
 
 
 def _on_the_sphere(x: Array, at: Factors) -> Derivative:
@@ -183,10 +206,10 @@ def _of_a_net(name: str, network: Network, params: Params, x: Array, y: Array) -
     def logits(x: Array, *values: Array) -> Array:
         return network.forward(dict(zip(names, values, strict=True)), x)[0]
 
-    def tape(dz: Array) -> Arguments:
-        _, played = network.forward(params, x)
-        found = gradients(played, dz)
-        return (input_gradient(played, dz), *(found[name] for name in names))
+    def by_the_tape(dz: Array) -> Arguments:
+        _, tape = network.forward(params, x)
+        found = gradients(tape, dz)
+        return (input_gradient(tape, dz), *(found[name] for name in names))
 
     def loss(x: Array) -> Array:
         return cross_entropy(network.forward(params, x)[0], y)[0] * x.shape[0]
@@ -194,16 +217,17 @@ def _of_a_net(name: str, network: Network, params: Params, x: Array, y: Array) -
     def all_margins(x: Array) -> Array:
         return margins(network.forward(params, x)[0], y)[0]
 
-    slope, of_margins = loss_gradient(network, params, y), margin_gradients(network, params, y)
-    yield Derivative(name, "Eq. (1), Section 5", (x, *params.values()), logits, tape)
-    yield Derivative(f"{name}: loss by input", "FGSM, PGD", (x,), loss, lambda dy: (dy * slope(x),))
+    by_input, of_margins = loss_gradient(network, params, y), margin_gradients(network, params, y)
+    yield Derivative(name, "Eq. (1), Section 5", (x, *params.values()), logits, by_the_tape)
+    yield Derivative(f"{name}: loss by input", "FGSM, PGD", (x,), loss, lambda dy: (dy * by_input(x),))
     yield Derivative(f"{name}: margins by input", "GNM", (x,), all_margins,
                      lambda dy: (xp.sum(dy[..., None] * of_margins(x)[1], axis=1),))  # fmt: skip
-    if isinstance(x, np.ndarray) and not is_low_rank(params):
-        yield _training_step(name, network, params, x, y)
-    yield _rises(f"{name}: FGSM raises the loss by eps |g|_1", loss, slope, x, fgsm(slope, x, eps=0.05))
-    one_step = pgd(slope, x, eps=0.05, step_size=0.05, steps=1)
-    yield _rises(f"{name}: a step of PGD does, too", loss, slope, x, one_step)
+    twin = _accelerated(CrossEntropy(network), x)
+    if twin is not None:
+        yield _training(f"{name}: training step", twin, network, params, Batch(x, y))
+    yield _rises(f"{name}: FGSM raises the loss by eps |g|_1", loss, by_input, x, fgsm(by_input, x, eps=0.05))
+    one_step = pgd(by_input, x, eps=0.05, step_size=0.05, steps=1)
+    yield _rises(f"{name}: a step of PGD does, too", loss, by_input, x, one_step)
 
 
 def _of_the_bound(params: Params, x: Array, y: Array) -> Iterator[Derivative]:
@@ -211,37 +235,46 @@ def _of_the_bound(params: Params, x: Array, y: Array) -> Iterator[Derivative]:
     location, radii = "ours, arXiv 2102.11935", {"W1": 0.01, "W3": 0.02}
 
     def value(*values: Array) -> Array:
-        return mean_reach(dict(zip(params, values, strict=True)), x, y, 0.1, radii)[0]
+        return mean_margin_bound(dict(zip(params, values, strict=True)), x, y, 0.1, radii)[0]
 
     def pull(dy: Array) -> Arguments:
-        return tuple(dy * gradient for gradient in mean_reach(params, x, y, 0.1, radii)[1].values())
+        return tuple(dy * gradient for gradient in mean_margin_bound(params, x, y, 0.1, radii)[1].values())
 
-    yield Derivative("margins' reach", location, tuple(params.values()), value, pull, by_autograd=False)
-    W = params["W1"]
-    yield replace(_norm("row and column sums", location, row_column, W), by_autograd=False)
+    yield Derivative("margin bound", location, tuple(params.values()), value, pull, by_autograd=False)
+    yield replace(_norm("row and column sums", location, row_and_column_sums, params["W1"]), by_autograd=False)
 
 
-def _training_step(name: str, network: Network, params: Params, x: Array, y: Array) -> Derivative:
-    """What `fused_step` descends by; it has no tape for autograd to follow."""
-    passes, t = workspace(network, params, x), one_hot(y, params)
+def _training(
+    name: str, objective: Objective, network: Network, params: Params, batch: Batch, terms: tuple[Regularizer, ...] = ()
+) -> Derivative:
+    """The gradient that a step descends along, against the mean cross-entropy and the `terms`."""
 
     def value(*values: Array) -> Array:
-        return cross_entropy(network.forward(dict(zip(params, values, strict=True)), x)[0], y)[0]
+        at = dict(zip(params, values, strict=True))
+        loss, _ = cross_entropy(network.forward(at, batch.x)[0], batch.y)
+        return loss + sum(term.value_and_grad(at, batch)[0] for term in terms)
 
     def pull(dy: Array) -> Arguments:
-        grads = {name: np.empty_like(p) for name, p in params.items()}
-        passes.descend(x, t, grads)
-        return tuple(dy * gradient for gradient in grads.values())
+        grads = objective.value_and_grad(params, batch)[1]
+        return tuple(dy * grads[name] for name in params)
 
-    return Derivative(f"{name}: training step", "Section 5", tuple(params.values()), value, pull, by_autograd=False)
+    return Derivative(name, "Eq. (8), Section 5", tuple(params.values()), value, pull, by_autograd=False)
+
+
+def _accelerated(objective: Objective, x: Array) -> Objective | None:
+    """The fast twin of an objective, where there is one for these arrays."""
+    if not isinstance(x, np.ndarray) or importlib.util.find_spec("refimpl.fast") is None:
+        return None
+    twin: Objective = importlib.import_module("refimpl.fast").accelerate(objective)
+    return None if twin is objective else twin
 
 
 def _rises(
-    name: str, loss: Callable[[Array], Array], slope: Callable[[Array], Array], x: Array, moved: Array
+    name: str, loss: Callable[[Array], Array], by_input: Callable[[Array], Array], x: Array, moved: Array
 ) -> Derivative:
     """Along an attack's step of 0.05 the loss rises by 0.05 times the dual norm of its gradient, to first order."""
     xp = namespace(x)
-    rise = 0.05 * xp.sum(xp.abs(slope(x)))
+    rise = 0.05 * xp.sum(xp.abs(by_input(x)))
     start = xp.zeros_like(x[0, :1])
     return Derivative(
         name, "Section 3", (start,), lambda t: loss(x + t * (moved - x)), lambda dy: (dy * rise + start,),

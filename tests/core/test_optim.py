@@ -6,13 +6,13 @@ from hypothesis import given
 from numpy.testing import assert_allclose
 from strategies import affine_inputs
 
-from refimpl import UsageError, adam, sgd
+from refimpl import SGD, Adam, UsageError
 
 
 @given(affine_inputs())
 def test_sgd_is_one_subtraction(inputs):
     _, W, b = inputs
-    optimizer = sgd(0.1)
+    optimizer = SGD(0.1)
     params, state = optimizer.update({"W": W, "b": b}, {"W": 2 * W, "b": b}, {}, 1)
     assert_allclose(params["W"], 0.8 * W, rtol=1e-12)
     assert_allclose(params["b"], 0.9 * b, rtol=1e-12)
@@ -20,7 +20,7 @@ def test_sgd_is_one_subtraction(inputs):
 
 
 def test_momentum_by_hand():
-    optimizer = sgd(0.1, momentum=0.5)
+    optimizer = SGD(0.1, momentum=0.5)
     params = {"w": np.array([1.0])}
     state = optimizer.init(params)
     velocity = 0.0
@@ -34,7 +34,7 @@ def test_momentum_by_hand():
 
 def test_adam_by_hand():
     """Scalars, the algorithm's lines one by one."""
-    optimizer = adam(0.1)
+    optimizer = Adam(0.1)
     params = {"w": np.array([1.0])}
     state = optimizer.init(params)
     m = v = 0.0
@@ -48,13 +48,13 @@ def test_adam_by_hand():
 
 
 def test_adams_first_step_has_the_length_of_the_learning_rate():
-    optimizer = adam(0.01)
+    optimizer = Adam(0.01)
     params = {"w": np.array([1.0, -5.0])}
     moved, _ = optimizer.update(params, {"w": np.array([1e-3, -1e3])}, optimizer.init(params), 1)
     assert_allclose(params["w"] - moved["w"], [0.01, -0.01], rtol=1e-4)
 
 
-@pytest.mark.parametrize("optimizer", [sgd(0.1), sgd(0.05, momentum=0.9), adam(0.05)])
+@pytest.mark.parametrize("optimizer", [SGD(0.1), SGD(0.05, momentum=0.9), Adam(0.05)])
 def test_they_find_the_bottom_of_a_bowl(optimizer):
     params = {"w": np.array([3.0, -2.0])}
     state = optimizer.init(params)
@@ -63,7 +63,7 @@ def test_they_find_the_bottom_of_a_bowl(optimizer):
     assert_allclose(params["w"], 1.0, atol=1e-3)
 
 
-@pytest.mark.parametrize("make", [lambda: sgd(0.1), lambda: sgd(0.1, 0.9), lambda: adam(0.1)])
+@pytest.mark.parametrize("make", [lambda: SGD(0.1), lambda: SGD(0.1, 0.9), lambda: Adam(0.1)])
 def test_they_run_on_every_backend_and_keep_the_dtype(be, make):
     optimizer = make()
     params = {"w": be.array([1.0, 2.0])}
@@ -75,7 +75,7 @@ def test_they_run_on_every_backend_and_keep_the_dtype(be, make):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: sgd(0.0), lambda: sgd(float("nan")), lambda: sgd(0.1, 1.0), lambda: adam(-1.0)]
+    "make", [lambda: SGD(0.0), lambda: SGD(float("nan")), lambda: SGD(0.1, 1.0), lambda: Adam(-1.0)]
 )
 def test_they_refuse_what_makes_no_sense(make):
     with pytest.raises(UsageError, match="must be"):

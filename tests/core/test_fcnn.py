@@ -9,8 +9,7 @@ from backends import NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
 
 from refimpl import UsageError, cross_entropy, gradients, input_gradient
-from refimpl.networks import fcnn
-from refimpl.networks.gradients import least_margin, loss_gradient, margin_gradients
+from refimpl.networks import FCNN, fcnn, loss_gradient, margin_gradients
 from refimpl.tape import Pullback
 from refimpl.theory import autograd_reference as oracle
 
@@ -54,6 +53,8 @@ def test_the_seed_decides_the_weights_and_the_dtype_only_rounds_them():
 def test_widths_that_make_no_net_are_refused(widths):
     with pytest.raises(UsageError, match="widths"):
         fcnn.init(NUMPY, widths=widths)
+    with pytest.raises(UsageError, match="widths"):
+        FCNN(widths)
 
 
 def test_forward_is_the_naive_loop(net, rng):
@@ -127,7 +128,7 @@ def test_weight_gradients_compute_no_gradient_by_the_input(net, rng):
     assert list(gradients(tape, np.ones((2, 4)))) == list(net)
 
 
-def test_objectives_differentiate_what_they_say(net, rng):
+def test_gradients_differentiate_what_they_say(net, rng):
     x, y = rng.normal(size=(4, 12)), rng.integers(0, 4, 4)
     direction = rng.normal(size=x.shape)
 
@@ -142,7 +143,7 @@ def test_objectives_differentiate_what_they_say(net, rng):
     for j in range(3):
         slope = oracle.slope(lambda at, j=j: naive.margins(fcnn.forward(net, at)[0], y)[:, j].sum(), x, direction)
         assert_allclose(np.sum(dM[:, j] * direction), slope, rtol=1e-6)
-    assert_array_equal(least_margin(fcnn, net, y)(x), M.min(axis=-1))
+    assert_array_equal(FCNN(WIDTHS).gradients(net).least_margin(y)(x), M.min(axis=-1))
 
 
 def test_the_net_runs_on_every_backend(be, rng):
