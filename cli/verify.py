@@ -27,7 +27,7 @@ from .session import blas_threads, sigterm_interrupts
 from .verify_html import measurements, numbers, outcome, page
 
 GRADIENTS = "gradients"
-START_SECONDS, SECONDS_PER_EXAMPLE = 3.0, 2e-3  # of one process on a core of 2024
+START_SECONDS, SECONDS_PER_EXAMPLE = 3.0, 2e-3  # measured on one core
 
 
 @dataclass(frozen=True)

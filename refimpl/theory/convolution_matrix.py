@@ -42,6 +42,7 @@ def convolution_matrix(W: Float[Array, "O C k k"], height: int, width: int) -> F
     """
     if W.ndim != 4 or W.shape[2] != W.shape[3] or 0 in W.shape:
         raise UsageError(f"filters must be (O, C, k, k) with no axis of length 0, got shape {tuple(W.shape)}")
+    check_finite("filters", W)
     k = W.shape[-1]
     if min(height, width) < k:
         raise UsageError(f"filters of {k} x {k} do not fit into images of {height} x {width}")

@@ -53,17 +53,20 @@ class Verdict:
         }
 
 
-def judge(statement: Statement, backend: Backend, examples: int, entropy: int | None = 0) -> Verdict:
+def judge(
+    statement: Statement, backend: Backend, examples: int, entropy: int | None = 0, shrink: bool = True
+) -> Verdict:
     """Try to refute the claim, and its correction where there is one, each on `examples` examples in float64.
 
     The same `entropy` draws the same examples in processes that have loaded the same modules, whose constants
-    hypothesis draws too; None draws new ones. Raises `NumericalError` where no example met a claim's premise, for then
-    nothing was tested.
+    hypothesis draws too; None draws new ones. Without `shrink` the counterexample is the first found, not the smallest.
+
+    Raises `NumericalError` where no example met a claim's premise, for then nothing was tested.
     """
-    tried, found = _search(statement.claim, backend, examples, entropy)
+    tried, found = _search(statement.claim, backend, examples, entropy, shrink)
     if statement.correction is None:
         return _verdict(statement, REFUTED if found else HOLDS, tried, found)
-    tried, contradiction = _search(statement.correction, backend, examples, entropy)
+    tried, contradiction = _search(statement.correction, backend, examples, entropy, shrink)
     if contradiction:
         return _verdict(statement, REFUTED, tried, contradiction)
     return _verdict(statement, CORRECTED if found else NOT_REFUTED, tried, found)
@@ -81,9 +84,9 @@ def _verdict(statement: Statement, outcome: str, tried: int, found: tuple[Exampl
 
 
 def _search(
-    claim: Claim, backend: Backend, examples: int, entropy: int | None
+    claim: Claim, backend: Backend, examples: int, entropy: int | None, shrink: bool
 ) -> tuple[int, tuple[Example, Refuted] | None]:
-    """Number of examples that passed the check, and the smallest that failed it."""
+    """Number of examples that passed the check, and one that failed it."""
     tried, latest = 0, Example()
 
     def attempt(example: Example) -> None:
@@ -92,8 +95,9 @@ def _search(
         claim.check(Example(**_on(backend, vars(example))))
         tried += 1
 
+    phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     search = settings(
-        max_examples=examples, deadline=None, database=None, derandomize=False, phases=(Phase.generate, Phase.shrink),
+        max_examples=examples, deadline=None, database=None, derandomize=False, phases=phases,
         suppress_health_check=list(HealthCheck), report_multiple_bugs=False, print_blob=False,
     )(given(claim.strategy)(attempt))  # fmt: skip
     run: Callable[[], None] = search if entropy is None else seed(entropy)(search)

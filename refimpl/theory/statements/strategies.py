@@ -112,6 +112,17 @@ def projections(draw: Draw) -> Example:
 
 
 @st.composite
+def longer_projections(draw: Draw) -> Example:
+    """A vector w and a subspace V with |Qw|_1 > |w|_1: as drawn, or else with w the unit vector of the longest Qw."""
+    example = draw(projections())
+    lengths = np.abs(example.V @ example.V.T).sum(axis=0)
+    if np.abs(example.V @ example.V.T @ example.w).sum() <= np.abs(example.w).sum():
+        example.w = np.eye(len(lengths))[lengths.argmax()]
+        assume(lengths.max() > 1 + 1e-6)
+    return example
+
+
+@st.composite
 def classifications(draw: Draw, inside: bool = False) -> Example:
     """A classifier w, a subspace V of any dimension, N examples x in it with labels y, and a budget eps.
 

@@ -8,7 +8,7 @@ from ...networks import fcnn
 from ...tape import input_gradient
 from ..linear import adversarial_error, error, l1_norm, linear_net, projection, sparsity
 from .statement import Claim, Example, Statement, at_most, equal, require
-from .strategies import classifications, coordinate_subspaces, linear_nets, nets, projections
+from .strategies import classifications, coordinate_subspaces, linear_nets, longer_projections, nets, projections
 
 
 def projected(c: Example) -> Array:
@@ -184,7 +184,7 @@ STATEMENTS = (
         Claim("the weaker premise |Qw|_1 <= |w|_1 is necessary: if |Qw|_1 > |w|_1, then p_eps(Qw) > p_eps(w)", binary,
               needs_the_l1_condition),
         Claim("it is necessary for all data in the subspace at once: if |Qw|_1 > |w|_1, then p_eps(w) = 0 and "
-              "p_eps(Qw) = 1 for some eps and the one example x = Qw", vectors, fails_for_one_example),
+              "p_eps(Qw) = 1 for some eps and the one example x = Qw", longer_projections(), fails_for_one_example),
     ),
     Statement(
         "theorem-1-without-premise",
