@@ -6,9 +6,9 @@ import numpy as np
 
 from ...backend import Array, Params, like, namespace
 from ...layers.loss import cross_entropy
-from ...measures.certificates import label_reach, margin_reach
+from ...measures.certificates import label_bound, margin_bound
 from ...measures.information import mutual_information
-from ...networks.fcnn import forward
+from ...networks.fcnn import FCNN, forward, hidden
 from .statement import Claim, Example, Statement, at_most, equal, require
 from .strategies import clouds, nets
 
@@ -39,12 +39,12 @@ def closed_cases(c: Example) -> None:
 def margins_stay_within_the_bound(c: Example) -> None:
     """Random corners of both boxes, where a net without hidden layers has its extremes."""
     xp, rng = namespace(c.x), np.random.default_rng(c.seed)
-    reach = margin_reach(c.params, c.x, c.eps, c.eps_weights)
+    bound = margin_bound(FCNN(), c.params, c.x, c.eps, c.eps_weights)
     z = forward(c.params, c.x)[0]
     for _ in range(8):
         z2 = forward(*_corner(c, rng))[0]
         change = xp.abs((z2 - z)[:, :, None] - (z2 - z)[:, None, :])
-        beyond = float(xp.max(change - reach))
+        beyond = float(xp.max(change - bound))
         require(beyond <= 1e-9 * (1 + float(xp.max(xp.abs(z)))), {"change of a margin minus B": beyond})
 
 
@@ -53,7 +53,7 @@ def the_loss_stays_within_the_bound(c: Example) -> None:
     xp, rng = namespace(c.x), np.random.default_rng(c.seed)
     z, z2 = forward(c.params, c.x)[0], forward(*_corner(c, rng))[0]
     y = like(rng.integers(0, z.shape[-1], z.shape[0]), c.x, xp.int64)
-    worst = xp.max(label_reach(c.params, c.x, y, c.eps, c.eps_weights), axis=-1)
+    worst = xp.max(label_bound(c.params, [c.x, *hidden(c.params, c.x)], y, c.eps, c.eps_weights), axis=-1)
     before, after = (cross_entropy(logits[:, None, :], y[:, None])[0] for logits in (z, z2))  # one per example
     beyond = float(xp.max(xp.abs(after - before) - worst))
     require(beyond <= 1e-9 * (1 + float(xp.max(after))), {"change of the loss minus max_j B_yj": beyond})
@@ -62,13 +62,13 @@ def the_loss_stays_within_the_bound(c: Example) -> None:
 def the_bound_is_monotone(c: Example) -> None:
     """0 without perturbation, and nondecreasing in each radius."""
     xp, none = namespace(c.x), dict.fromkeys(c.eps_weights, 0.0)
-    most = float(xp.max(xp.abs(margin_reach(c.params, c.x, 0.0, none))))
+    most = float(xp.max(xp.abs(margin_bound(FCNN(), c.params, c.x, 0.0, none))))
     require(most == 0, {"B without perturbation": most})
-    before = margin_reach(c.params, c.x, c.eps, c.eps_weights)
+    before = margin_bound(FCNN(), c.params, c.x, c.eps, c.eps_weights)
     wider = [(c.eps + 0.1, c.eps_weights), *((c.eps, c.eps_weights | {name: r + 0.1}) for name, r in
                                              c.eps_weights.items())]  # fmt: skip
     for eps, eps_weights in wider:
-        decrease = float(xp.max(before - margin_reach(c.params, c.x, eps, eps_weights)))
+        decrease = float(xp.max(before - margin_bound(FCNN(), c.params, c.x, eps, eps_weights)))
         require(decrease <= 1e-9 * (1 + float(xp.max(before))), {"in a wider box B is smaller by": decrease})
 
 
@@ -86,12 +86,12 @@ def one_layer_attains_the_bound(c: Example) -> None:
     xp = namespace(c.x)
     W = c.params["W1"]
     params = {"W1": W, "b1": c.params["b1"]}
-    reach = margin_reach(params, c.x, c.eps, {})
+    bound = margin_bound(FCNN(), params, c.x, c.eps, {})
     z = forward(params, c.x)[0]
     for i in range(W.shape[0]):
         worst = forward(params, c.x + c.eps * xp.sign(W[i, :] - W[0, :]))[0]
         change = (worst - z)[:, i] - (worst - z)[:, 0]
-        apart = float(xp.max(xp.abs(change - reach[:, i, 0])))
+        apart = float(xp.max(xp.abs(change - bound[:, i, 0])))
         require(apart <= 1e-9, {"|change of the margin - B|": apart})
 
 
