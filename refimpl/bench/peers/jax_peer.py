@@ -31,7 +31,7 @@ class Training:
         self.params = jax.tree.map(jnp.asarray, task.params)
         self.batch_size, self.scan = task.batch_size, scan
         self.x, self.y = jnp.asarray(scale(data.train.images, np.float32)), jnp.asarray(data.train.labels, jnp.int32)
-        self.x_test, self.y_test = scale(data.test.images, np.float32), data.test.labels
+        self.x_test, self.y_test = jnp.asarray(scale(data.test.images, np.float32)), data.test.labels
 
         def step(params: Params, index: jax.Array) -> tuple[Params, Any]:
             value, grads = jax.value_and_grad(loss)(params, self.x[index], self.y[index])
