@@ -105,6 +105,7 @@ class Worker:
 def _serve(pipe: Connection) -> None:
     """Make the calls that come through the pipe until it is closed, or until SIGTERM."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    answer: tuple[Any, Exception | None]
     while True:
         try:
             f, arguments, options = pipe.recv()

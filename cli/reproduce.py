@@ -118,7 +118,7 @@ def _list(experiments: Sequence[Experiment], given: dict[str, Any]) -> None:
         report({"runs": rows})
     else:
         for row in rows:
-            click.echo(row["command"] + (f"  # after {row['after']}" if row["after"] else ""))
+            click.echo(row["command"] if row["after"] is None else f"{row['command']}  # after {row['after']}")
 
 
 def _check_data(experiments: Sequence[Experiment], data_dir: Path | None) -> None:
