@@ -173,7 +173,8 @@ def _fell(row: dict[str, Any], old: dict[str, Any], profile: list[str]) -> str |
 
 
 def _claim_fell(row: dict[str, Any], old: dict[str, Any], profile: list[str]) -> str | None:
-    if _evidence(row, profile) != _evidence(old, profile):
+    """As `_fell`, of a claim: nothing to compare unless its effects are the same, each over the same seeds."""
+    if not row["effects"] or _evidence(row, profile) != _evidence(old, profile):
         return None
     fallen = RANKS[row["verdict"]] < RANKS[old["verdict"]]
     return f"{_name(row)}: {row['verdict']}, was {old['verdict']}" if fallen else ""

@@ -12,7 +12,7 @@ from filelock import FileLock
 from refimpl.errors import DataError, UsageError
 from refimpl.experiments import CONTROL, plan, results, run_experiment, schedule
 from refimpl.experiments.claims import course
-from refimpl.networks import CNN
+from refimpl.networks import CNN, FCNN
 from refimpl.optimizers import SGD
 from refimpl.runs.folder import Run, list_runs
 
@@ -35,7 +35,10 @@ class AtOnce(Executor):
 
 
 def some(*methods):
-    return plan("smoke", "fcnn", ["literal"], methods=methods)
+    """Natural training and these methods, of a small net."""
+    runs = plan("smoke", "fcnn", ["literal"], methods=methods)
+    small = {"network": FCNN((784, 8, 10)), "monitor_examples": 50}
+    return [replace(run, config=replace(run.config, **small)) for run in runs]
 
 
 def test_what_is_done_is_not_done_again(tmp_path):
