@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import pytest
@@ -165,7 +165,7 @@ def test_a_killed_worker_is_named_and_its_run_goes_on_later(refimpl, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cluster_loses_nothing_when_a_worker_is_killed(refimpl, tmp_path):
+def test_a_cluster_loses_nothing_when_a_worker_is_killed(tmp_path):
     """A real scheduler and two workers on the loopback; one is killed while it works."""
     pytest.importorskip("distributed", reason="Dask is not installed: pip install 'refimpl[dask]'")
     address = tmp_path / "scheduler.json"
@@ -181,13 +181,14 @@ def test_a_cluster_loses_nothing_when_a_worker_is_killed(refimpl, tmp_path):
         processes += [subprocess.Popen(worker, **quiet) for _ in range(2)]
         where = json.loads(address.read_text())["address"]
         out = tmp_path / "all"
-        arguments = ("reproduce", "--profile", "smoke", "--arch", "fcnn", "--out", out, "--scheduler", where)
-        with ThreadPoolExecutor(1) as thread:
-            finished = thread.submit(refimpl, *arguments)
-            while len(list(out.glob("*/*/config.toml"))) < 4:
-                time.sleep(0.02)
-            processes[-1].kill()
-            finished.result(timeout=120)
+        command = [sys.executable, "-m", "refimpl_cli", "reproduce", "--profile", "smoke", "--arch", "fcnn",
+                   "--out", str(out), "--scheduler", where]  # fmt: skip
+        processes.append(reproduction := subprocess.Popen(command, **quiet))
+        while len(list(out.glob("*/*/config.toml"))) < 4:
+            assert reproduction.poll() is None
+            time.sleep(0.02)
+        processes[2].kill()
+        assert reproduction.wait(timeout=240) == 0
         runs = list_runs(out)
         assert len(runs) == 20
         assert {run.status for run in runs} == {"finished"}
