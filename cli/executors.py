@@ -2,20 +2,137 @@
 
 import multiprocessing
 import os
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
 
 from refimpl.errors import UsageError
 
+from .session import sigterm_interrupts
+
 TIMEOUT = 5  # seconds to reach a scheduler
+GRACE = 60.0  # seconds in which a process without a parent may write its checkpoint
 
 
 @contextmanager
 def processes(jobs: int | None) -> Iterator[Executor]:
-    """A process a core, or `jobs` of them; each run pins its BLAS to one thread."""
-    with ProcessPoolExecutor(jobs or os.cpu_count() or 1, multiprocessing.get_context("spawn")) as pool:
-        yield pool
+    """A process a core, or `jobs` of them; each run pins its BLAS to one thread.
+
+    KeyboardInterrupt asks them to end what they are at, as SIGTERM would.
+    """
+    with Processes(jobs or os.cpu_count() or 1) as pool:
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            pool.interrupt()
+            raise
+
+
+class Processes(Executor):
+    """Functions of modules in processes of their own; one that dies fails its call alone, with `BrokenExecutor`.
+
+    A thread for each process hands it its calls. The processes end with this one, however it ends.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        self._workers: list[Worker] = []
+        self._interrupted = False
+        self._mine = threading.local()
+        self._threads = ThreadPoolExecutor(jobs, initializer=_block_ctrl_c)
+
+    def submit(self, f: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future:
+        return self._threads.submit(self._call, f, arguments, options)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._threads.shutdown(wait, cancel_futures=cancel_futures)
+        for worker in self._workers:
+            worker.close()
+
+    def interrupt(self) -> None:
+        """Begin no more calls, and let those under way end with KeyboardInterrupt."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._interrupted = True
+        for worker in list(self._workers):
+            worker.process.terminate()
+
+    def _call(self, f: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if not hasattr(self._mine, "worker"):
+            self._mine.worker = Worker()
+            self._workers.append(self._mine.worker)
+        if self._interrupted:
+            raise BrokenExecutor("interrupted")
+        try:
+            return self._mine.worker.call(f, arguments, options)
+        except BrokenExecutor:
+            self._workers.remove(self._mine.worker)
+            del self._mine.worker
+            raise
+
+
+class Worker:
+    """A process that makes one call after another."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs,))
+        self.process.start()
+        theirs.close()
+
+    def call(self, f: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """What the function returns, or what it raises. Raises `BrokenExecutor` where the process dies."""
+        try:
+            self._pipe.send((f, arguments, options))
+            value, error = self._pipe.recv()
+        except (EOFError, OSError):
+            self.close()
+            raise BrokenExecutor(f"process {self.process.pid} died") from None
+        if error is not None:
+            raise error
+        return value
+
+    def close(self) -> None:
+        self._pipe.close()
+        self.process.join()
+
+
+def _serve(pipe: Connection) -> None:
+    """Make the calls that come through the pipe until it is closed, or until SIGTERM."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    answer: tuple[Any, Exception | None]
+    while True:
+        try:
+            f, arguments, options = pipe.recv()
+            with sigterm_interrupts():
+                answer = f(*arguments, **options), None
+        except (EOFError, KeyboardInterrupt):
+            return
+        except Exception as error:
+            error.add_note("".join(traceback.format_exception(error)))
+            answer = None, error
+        pipe.send(answer)
+
+
+def _end_with_parent() -> None:
+    """Ask this process to end, as SIGTERM does, when the one that started it is gone; after a while, end it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "this runs in a process that another one started"
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os._exit(1)
+
+
+def _block_ctrl_c() -> None:
+    """Keep Ctrl-C, which a terminal sends to all processes, from those that this thread starts."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 @contextmanager

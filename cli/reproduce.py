@@ -1,34 +1,39 @@
 """refimpl reproduce"""
 
+import shlex
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from refimpl.networks.architectures import PAPERS
 
 from refimpl.atomic import write_text
-from refimpl.errors import VerdictError
+from refimpl.data import REGISTRY, find
+from refimpl.errors import DataError, UsageError, VerdictError
 from refimpl.experiments import (
-    CONTROL,
-    JUDGED,
+    ASSUMPTIONS,
     PROFILES,
-    READINGS,
-    SOURCE,
     TOLERANCE,
     TOLERANCE_REASON,
     Experiment,
-    plan,
+    methods_of,
+    plans,
     record,
     results,
     schedule,
 )
-from refimpl.experiments.verdict import verdict, worse
-from refimpl.runs.presets import METHODS
+from refimpl.experiments.run_experiment import RESULT
+from refimpl.experiments.tables import of_paper
+from refimpl.experiments.verdict import Comparison, compare, verdict
+from refimpl.runs.presets import PAPERS
 from refimpl.runs.results import to_json
 
 from . import options
-from .console import Bar, note, out, percent, report, table
+from .console import Bar, count, note, out, percent, report, table
 from .executors import cluster, processes
+from .main import INTERRUPTED
+from .session import sigterm_interrupts
 
 
 @click.command()
@@ -38,15 +43,15 @@ from .executors import cluster, processes
 )  # fmt: skip
 @click.option("--arch", "archs", type=click.Choice(PAPERS), multiple=True, help="One half only. [default: both]")
 @click.option(
-    "--reading", "readings", type=click.Choice(sorted({name for of in READINGS.values() for name in of})),
+    "--assumption", "assumptions", type=click.Choice(sorted({name for of in ASSUMPTIONS.values() for name in of})),
     multiple=True,
-    help="How the paper is read where it is silent. [default: literal; and what fits best, adam-long or half-clean]",
+    help="Where the paper is silent. [default: literal; and what fits best, adam-long or half-clean]",
 )  # fmt: skip
 @click.option(
-    "--method", "methods", type=click.Choice([CONTROL, *sorted({name for of in METHODS.values() for name in of})]),
+    "--method", "methods", type=click.Choice(sorted({name for arch in PAPERS for name in methods_of(arch)})),
     multiple=True, help="These rows only, beside natural training. [default: all]",
 )  # fmt: skip
-@click.option("--seeds", type=options.Numbers(int), help="Instead of the profile's: 0,1,2.")
+@click.option("--seeds", type=options.integers(), help="Instead of the profile's: 0,1,2.")
 @click.option(
     "--out", "root", type=options.FOLDER, default=Path("reproduction"), show_default=True, help="Folder of the runs."
 )
@@ -57,74 +62,162 @@ from .executors import cluster, processes
     "--scheduler",
     help="Address of a running Dask scheduler, tcp://host:8786, instead of --jobs; its workers must see --out.",
 )
+@click.option("--only", metavar="RUN", help="One run, by the name that --list gives it, and no verdict.")
+@click.option(
+    "--list", "as_list", is_flag=True,
+    help="Do nothing, but print a command for each run, which also continues it, and the run it must come after.",
+)  # fmt: skip
 @options.data_dir()
 @options.as_json()
-def reproduce(
-    profile: str,
-    archs: tuple[str, ...],
-    readings: tuple[str, ...],
-    methods: tuple[str, ...],
-    seeds: tuple[int, ...] | None,
-    root: Path,
-    jobs: int | None,
-    scheduler: str | None,
-    data_dir: Path | None,
-    as_json: bool,
-) -> None:
+def reproduce(**given: Any) -> None:
     """Run the paper's experiments and write a verdict for each number of its tables and each of its claims.
 
     Every run is a run folder under --out. What is done is not done again, what was interrupted goes on: the same
     command continues. Writes verdict.json, of all runs under --out; the exit code is 5 when it is worse than the
-    verdict on record of the same profile.
+    verdict on record of the same profile, compared where method and seeds are the same.
     """
-    experiments = [
-        experiment
-        for arch in archs or PAPERS
-        for reading in readings or JUDGED[arch]
-        if reading in READINGS[arch]
-        for experiment in plan(profile, arch, [reading], seeds=seeds or ())
-        if not methods or experiment.method in (SOURCE, *methods)
-    ]
-    root.mkdir(parents=True, exist_ok=True)
-    elsewhere = cluster(scheduler) if scheduler else processes(jobs)
-    with elsewhere as executor, Bar("reproducing", len(experiments), "runs") as bar:
+    root: Path = given["root"]
+    experiments = plans(given["profile"], given["archs"], given["assumptions"], given["seeds"] or (), given["methods"])
+    if given["as_list"]:
+        _list(experiments, given)
+        return
+    if given["only"]:
+        experiments = [_named(given["only"], experiments)]
+    if not given["scheduler"]:
+        _check_data([one for one in experiments if not _done(root, one)], given["data_dir"])
+    _run(experiments, given)
+    if not given["only"]:
+        _judge(experiments, given)
+    if missing := [one for one in experiments if not _done(root, one)]:
+        note(f"{count(len(missing), 'run')} not finished: the same command continues")
+        click.get_current_context().exit(INTERRUPTED)
+
+
+def _named(name: str, experiments: Sequence[Experiment]) -> Experiment:
+    for one in experiments:
+        if one.name == name:
+            return one
+    raise UsageError(f"no run is called {name!r}: `refimpl reproduce --list` lists them, with the options that plan it")
+
+
+def _done(root: Path, experiment: Experiment) -> bool:
+    return (root / experiment.name / RESULT).is_file()
+
+
+def _list(experiments: Sequence[Experiment], given: dict[str, Any]) -> None:
+    """A command for each run, after those it depends on."""
+    elsewhere = ["--data-dir", str(given["data_dir"])] if given["data_dir"] else []
+    rows = []
+    for one in experiments:
+        chosen = {"profile": given["profile"], "arch": one.config.arch, "assumption": one.assumption,
+                  "seeds": one.config.seed, "out": given["root"], "only": one.name}  # fmt: skip
+        asked = [part for name, value in chosen.items() for part in (f"--{name}", str(value))]
+        command = shlex.join(["refimpl", "reproduce", *asked, *elsewhere])
+        rows.append({"run": one.name, "after": one.source, "done": _done(given["root"], one), "command": command})
+    if given["as_json"]:
+        report({"runs": rows})
+    else:
+        for row in rows:
+            click.echo(row["command"] if row["after"] is None else f"{row['command']}  # after {row['after']}")
+
+
+def _check_data(experiments: Sequence[Experiment], data_dir: Path | None) -> None:
+    """Raise `DataError` where a data set is missing, before anything is written."""
+    for name in dict.fromkeys(one.config.dataset for one in experiments):
+        if name in REGISTRY and find(name, data_dir) is None:
+            raise DataError(
+                f"{name} was not found: name its folder by --data-dir or REFIMPL_DATA, or get it by"
+                f" `refimpl data fetch {name}`; --profile smoke does without"
+            )
+
+
+def _run(experiments: Sequence[Experiment], given: dict[str, Any]) -> None:
+    """All experiments, with a bar, and a line for each whose process died."""
+    elsewhere = cluster(given["scheduler"]) if given["scheduler"] else processes(given["jobs"])
+    with sigterm_interrupts(), elsewhere as executor, Bar("reproducing", len(experiments), "runs") as bar:
         done: list[str] = []
 
         def on_result(experiment: Experiment) -> None:
             done.append(experiment.name)
             bar.update(len(done), experiment.name)
 
-        schedule(experiments, root.resolve(), executor, data_dir, on_result)
-    found = {"profile": profile, **verdict(results(root))}
+        def on_loss(experiment: Experiment) -> None:
+            note(f"the process of {experiment.name} died, perhaps killed for want of memory; the others go on")
+
+        given["root"].mkdir(parents=True, exist_ok=True)
+        try:
+            schedule(experiments, given["root"].resolve(), executor, given["data_dir"], on_result, on_loss)
+        except KeyboardInterrupt:
+            note("interrupted: saving the runs under way; the same command continues")
+            raise
+
+
+def _judge(experiments: Sequence[Experiment], given: dict[str, Any]) -> None:
+    """Write the verdict and show it. Raises `VerdictError` where it is worse than that on record."""
+    root = given["root"]
+    found = {"profile": given["profile"], **verdict(results(root))}
     write_text(root / "verdict.json", to_json(found) + "\n")
-    if as_json:
+    recorded = record()
+    against = compare(found, recorded) if recorded and recorded["profile"] == given["profile"] else None
+    if given["as_json"]:
         report(found)
     else:
         show(found)
-    note(f"the runs and verdict.json are in {root}")
-    recorded = record()
-    if recorded and recorded["profile"] == profile and (fallen := worse(found, recorded)):
-        raise VerdictError(f"worse than on record: {'; '.join(fallen)}")
+        done = sum(_done(root, one) for one in experiments)
+        out.print(f"runs: {done} of {len(experiments)} done; they and verdict.json are in {root}", markup=False)
+        out.print(f"numbers: {_numbers(found)}")
+        out.print(f"claims: {_claims(found)}; {_against(against)}")
+    if against and against.worse:
+        raise VerdictError(f"worse than on record: {'; '.join(against.worse)}")
+
+
+def _numbers(found: dict[str, Any]) -> str:
+    if others := sorted({row["dataset"] for row in found["numbers"] if not of_paper(row)}):
+        return f"of {' and '.join(others)}, other data than the paper's: not compared"
+    judged = [row["reproduced"] for row in found["numbers"] if row["reproduced"] is not None]
+    return f"{sum(judged)} of {len(judged)} within {100 * TOLERANCE:g} points of the paper's"
+
+
+def _claims(found: dict[str, Any]) -> str:
+    verdicts = Counter(row["verdict"] for row in found["claims"])
+    return ", ".join(f"{n} {words}" for words, n in verdicts.items()) or "none"
+
+
+def _against(comparison: Comparison | None) -> str:
+    if comparison is None:
+        return "the record is of another profile: not compared"
+    left = len(comparison.not_compared)
+    return f"{len(comparison.worse)} of {comparison.compared} worse than on record, {left} not compared"
 
 
 def show(found: dict[str, Any]) -> None:
-    rows = []
-    for row in found["numbers"]:
-        spread = "" if row["standard_deviation"] is None else f" ± {100 * row['standard_deviation']:.2f}"
-        paper = "" if row["paper"] is None else percent(row["paper"])
-        said = {None: "", True: "reproduced", False: "not reproduced"}[row["reproduced"]]
-        rows.append(
-            (row["arch"], row["reading"], row["method"], said, paper, percent(row["mean"]) + spread, str(row["n"]))
-        )
-    table(("net", "reading", "method", "accuracy", "paper", "ours", "seeds"), rows, words=4)
-    out.print(f"reproduced: within {100 * TOLERANCE:g} points of the paper; {TOLERANCE_REASON}")
-    out.print()
-    claims = [(row["claim"], row["words"], row["verdict"]) for row in found["claims"]]
-    table(("claim", "the paper", "verdict"), claims, words=3)
+    _show_numbers(found["numbers"])
+    claims = [(row["claim"], row["dataset"], row["words"], row["verdict"]) for row in found["claims"]]
+    table(("claim", "data", "the paper", "verdict"), claims, words=4)
     effects = [
-        (row["claim"], effect["reading"], effect["effect"], effect["verdict"], f"{effect['mean']:+.3g}",
+        (row["claim"], effect["assumption"], effect["effect"], effect["verdict"], f"{effect['mean']:+.3g}",
          "" if effect["n"] == 1 else "{:+.3g} to {:+.3g}".format(*effect["interval_95"]))
         for row in found["claims"] for effect in row["effects"]
     ]  # fmt: skip
     out.print()
-    table(("claim", "reading", "effect", "verdict", "difference", "95 % interval over seeds"), effects, words=4)
+    table(("claim", "assumption", "effect", "verdict", "difference", "95 % interval over seeds"), effects, words=4)
+    out.print()
+
+
+def _show_numbers(numbers: Sequence[dict[str, Any]]) -> None:
+    """Beside the paper's where any are of its data."""
+    compared = any(map(of_paper, numbers))
+    rows = []
+    for row in numbers:
+        spread = "" if row["standard_deviation"] is None else f" ± {100 * row['standard_deviation']:.2f}"
+        paper = "" if row["paper"] is None else percent(row["paper"])
+        said = {None: "", True: "reproduced", False: "not reproduced"}[row["reproduced"]]
+        rows.append(
+            (row["arch"], row["dataset"], row["assumption"], row["method"], *((said, paper) if compared else ()),
+             percent(row["mean"]) + spread, str(row["n"]))
+        )  # fmt: skip
+    theirs = ("accuracy", "paper", "ours") if compared else ("accuracy",)
+    table(("net", "data", "assumption", "method", *theirs, "seeds"), rows, words=5 if compared else 4)
+    if compared:
+        out.print(f"reproduced: within {100 * TOLERANCE:g} points of the paper; {TOLERANCE_REASON}")
+    out.print()

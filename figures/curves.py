@@ -3,19 +3,18 @@
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from refimpl.experiments import CONTROL, SOURCE
-from refimpl.runs.presets import METHODS
+from refimpl.experiments import CONTROL, SOURCE, methods_of
 
+from .base import Columns, PaperFigure
 from .finished import Finished, Line, label
 
 Quantity = Callable[[Line], float | None]
-Columns = dict[str, list[Any]]
 COLUMNS = ("panel", "method", "epoch", "mean", "low", "high", "seeds")
 
 
@@ -52,23 +51,24 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Curves:
+class Curves(PaperFigure):
     """One panel a quantity, `across` of them in a row; the band is the range over seeds."""
 
     name: str
+    words: str | None
     arch: str
     unit: str
     panels: Sequence[Panel]
     across: int
 
-    def collect(self, runs: Finished) -> Columns:
+    def collect(self, runs: Path, assumption: str) -> Columns:
         """Natural training from epoch 1; each method from where it ended."""
-        methods = [SOURCE, CONTROL, *(m for m in METHODS[self.arch] if m != SOURCE)]
+        finished = Finished(runs, assumption)
         columns: Columns = {name: [] for name in COLUMNS}
-        ends = [lines[-1] for lines in runs.lines(self.arch, SOURCE)]
+        ends = [lines[-1] for lines in finished.lines(self.arch, SOURCE)]
         before = ends[0]["epoch"]
-        for method in methods:
-            seeds = runs.lines(self.arch, method)
+        for method in methods_of(self.arch):
+            seeds = finished.lines(self.arch, method)
             if method != SOURCE:  # begin where natural training ended
                 seeds = [[end | {"epoch": 0}, *lines] for end, lines in zip(ends, seeds, strict=False)]
             for panel in self.panels:

@@ -2,6 +2,7 @@
 
 from refimpl.experiments import SOURCE
 
+from .base import FIGURES
 from .weights import Weights
 
-FIGURE = Weights("figure-1", "fcnn", "W1", (SOURCE, "fgsm", "pgd"), images=True)
+FIGURES.register("1")(Weights("figure-1", __doc__, "fcnn", "W1", (SOURCE, "fgsm", "pgd"), images=True))

@@ -2,6 +2,7 @@
 
 from refimpl.experiments import SOURCE
 
+from .base import FIGURES
 from .weights import Weights
 
-FIGURE = Weights("figure-6", "cnn", "W1", (SOURCE, "fgsm", "pgd"))
+FIGURES.register("6")(Weights("figure-6", __doc__, "cnn", "W1", (SOURCE, "fgsm", "pgd")))

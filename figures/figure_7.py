@@ -2,6 +2,7 @@
 
 from refimpl.experiments import SOURCE
 
+from .base import FIGURES
 from .weights import Weights
 
-FIGURE = Weights("figure-7", "cnn", "W2", (SOURCE, "fgsm", "pgd"), across=1)
+FIGURES.register("7")(Weights("figure-7", __doc__, "cnn", "W2", (SOURCE, "fgsm", "pgd"), across=1))

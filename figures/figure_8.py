@@ -1,5 +1,6 @@
 """Figure 8: the first layer of the fully connected net after the regularizations, a unit an image."""
 
+from .base import FIGURES
 from .weights import Weights
 
 METHODS = (
@@ -10,4 +11,4 @@ METHODS = (
     "joint-0.001",
     "l1-0.01-joint-0.001",
 )
-FIGURE = Weights("figure-8", "fcnn", "W1", METHODS, images=True)
+FIGURES.register("8")(Weights("figure-8", __doc__, "fcnn", "W1", METHODS, images=True))

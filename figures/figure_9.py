@@ -1,6 +1,7 @@
 """Figure 9: the first filters of the CNN, reshaped, after the regularizations."""
 
+from .base import FIGURES
 from .weights import Weights
 
 METHODS = ("l1-0.01", "l1-0.01-nuclear-0.05", "l1-0.01-nuclear-0.1", "l1-0.01-nuclear-0.5")
-FIGURE = Weights("figure-9", "cnn", "W1", METHODS, across=4)
+FIGURES.register("9")(Weights("figure-9", __doc__, "cnn", "W1", METHODS, across=4))

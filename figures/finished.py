@@ -25,14 +25,14 @@ def label(method: str) -> str:
 
 
 class Finished:
-    """The runs under `root/ARCH-READING/`, named METHOD-seedSEED, that have a result."""
+    """The runs under `root/ARCH-ASSUMPTION/`, named METHOD-seedSEED, that have a result."""
 
-    def __init__(self, root: Path, reading: str) -> None:
-        self.root, self.reading = root, reading
+    def __init__(self, root: Path, assumption: str) -> None:
+        self.root, self.assumption = root, assumption
 
     def of(self, arch: str, method: str) -> list[Run]:
         """By seed. Raises `DataError` where there are none."""
-        folder = self.root / f"{arch}-{self.reading}"
+        folder = self.root / f"{arch}-{self.assumption}"
         found = [Run(path.parent) for path in sorted(folder.glob(f"{method}-seed*/{RESULT}"))]
         if not found:
             raise DataError(
@@ -41,7 +41,7 @@ class Finished:
         return found
 
     def lines(self, arch: str, method: str) -> list[list[Line]]:
-        """For each seed the records of the epochs at which things are watched, and of the last."""
+        """For each seed the logs of the epochs that are monitored, and of the last."""
         histories = [run.history for run in self.of(arch, method)]
         return [[line for line in history if due(line["epoch"]) or line is history[-1]] for history in histories]
 

@@ -1,7 +1,5 @@
 """Accuracy under attack against the budget: nets trained at low rank, truncated to it, regularized, and as they are."""
 
-import json
-import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,37 +7,36 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from refimpl.attacks import ATTACKS
 from refimpl.errors import DataError
 from refimpl.runs.config import Config
-from refimpl.runs.folder import list_runs
 
-Columns = dict[str, list[Any]]
+from .base import FIGURES, Columns, RunsFigure
+from .pooling import Attacked, Key, attacked, mean_and_range, pooled
+
 COLUMNS = ("attack", "net", "eps", "mean", "low", "high", "seeds")
-ATTACKS = {"fgsm": "FGSM", "pgd": "PGD"}
+PANELS = {"fgsm": "FGSM", "pgd": "PGD"}
 
 
-class LowRankTraining:
+class LowRankTraining(RunsFigure):
     """A panel an attack, in per cent of the test images; lines are means over seeds, bands their range."""
 
     name = "low-rank-training"
 
-    def collect(self, root: Path) -> Columns:
-        """From the attacks on the runs under `root`, those of one net, by its settings, together.
+    def collect(self, runs: Path, assumption: str) -> Columns:
+        """From the attacks on the runs under `runs`, those of one net, by its settings, together.
 
-        Raises `DataError` unless a low-rank net is among them.
+        Raises `DataError` unless a low-rank net is among them, and for unlike runs of one net.
         """
-        found: dict[tuple[str, str, float], list[float]] = {}
-        for net, summary in _attacked(root):
-            key = summary["attack"], net, summary["eps"]
-            found.setdefault(key, []).append(100 * summary["adversarial_accuracy"])
-        if not any(net.startswith("low rank") for _, net, _ in found):
+        found = pooled(_results(runs))
+        if not any(net.startswith("low rank") for net, _, _ in found):
             raise DataError(
-                f"no low-rank net under {root} was attacked: `refimpl train --low-rank 50%`, then `refimpl attack RUN`"
+                f"no low-rank net under {runs} was attacked: `refimpl train --low-rank 50%`, then `refimpl attack RUN`"
             )
         columns: Columns = {name: [] for name in COLUMNS}
-        for key, values in sorted(found.items()):
-            numbers = (statistics.fmean(values), min(values), max(values))
-            row = (*key, *(float(f"{number:.6g}") for number in numbers), len(values))
+        for (attack, net, eps), same in sorted(((a, net, eps), same) for (net, a, eps), same in found.items()):
+            values = [100 * one.summary["adversarial_accuracy"] for one in same]
+            row = (attack, net, eps, *mean_and_range(values), len(values))
             for name, value in zip(COLUMNS, row, strict=True):
                 columns[name].append(value)
         return columns
@@ -47,9 +44,9 @@ class LowRankTraining:
     def draw(self, columns: Columns) -> Figure:
         table = {name: np.asarray(values) for name, values in columns.items()}
         figure = Figure(figsize=(7.0, 3.6))
-        axes = figure.subplots(1, len(ATTACKS), sharey=True)
+        axes = figure.subplots(1, len(PANELS), sharey=True)
         nets = sorted(set(columns["net"]))
-        for ax, (attack, title) in zip(axes, ATTACKS.items(), strict=True):
+        for ax, (attack, title) in zip(axes, PANELS.items(), strict=True):
             for i, net in enumerate(nets):
                 chosen = (table["attack"] == attack) & (table["net"] == net)
                 eps, mean, low, high = (table[name][chosen] for name in ("eps", "mean", "low", "high"))
@@ -63,29 +60,26 @@ class LowRankTraining:
         return figure
 
 
-def _attacked(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each result of an l_inf attack without a random start, clipping or a number of steps of its own, and its net."""
-    for run in list_runs(root):
-        for attack in ATTACKS:
-            for path in sorted((run.folder / "attacks").glob(f"{attack}-eps*.json")):
-                summary = json.loads(path.read_text())
-                usual = {f"{attack}-eps{summary['eps']!r}{end}" for end in ("", *_truncations(summary))}
-                if path.stem in usual:
-                    yield _net(run.config, summary), summary
+def _results(runs: Path) -> Iterator[tuple[Key, Attacked]]:
+    """Each result of FGSM and PGD with their usual settings but eps."""
+    for one in attacked(runs):
+        attack, eps = one.summary["attack"], one.summary["eps"]
+        if attack in PANELS and _plain(one.summary, ATTACKS[attack](eps=eps).describe()):
+            yield (_net(one.config, one.summary), attack, eps), one
 
 
-def _truncations(summary: dict[str, Any]) -> tuple[str, ...]:
-    return (f"-truncated{summary['truncated']!r}",) if "truncated" in summary else ()
+def _plain(summary: dict[str, Any], usual: dict[str, Any]) -> bool:
+    return all(summary.get(name) == value for name, value in usual.items() if name != "seed")
 
 
 def _net(config: Config, summary: dict[str, Any]) -> str:
-    name = config.method
-    if how := config.make_low_rank():
+    name, terms = config.method, {term.name: term.table() for term in config.regularizers}
+    if how := config.low_rank:
         bound = "condition number 1" if how.mode == "mean" else f"tau {how.tau:g}"
-        name = f"low rank {how.share:.0%}, {bound}"
-    elif config.nuclear and not config.l1:
-        name = f"nuclear norm, lambda to {max(config.nuclear.values()):g}"
+        name = f"low rank {how.fraction:.0%}, {bound}"
+    elif list(terms) == ["nuclear"]:
+        name = f"nuclear norm, lambda to {max(terms['nuclear'].values()):g}"
     return name + (f", truncated to {summary['truncated']:.0%}" if "truncated" in summary else "")
 
 
-FIGURE = LowRankTraining()
+FIGURES.register("low-rank-training")(LowRankTraining())

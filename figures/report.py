@@ -1,7 +1,6 @@
 """refimpl report"""
 
 import base64
-import importlib
 import io
 import json
 from collections.abc import Iterator
@@ -14,9 +13,9 @@ import click
 from refimpl.atomic import write_text
 from refimpl.errors import DataError
 from refimpl.experiments import JUDGED, PROFILES, TOLERANCE, TOLERANCE_REASON
-from refimpl.experiments.tables import comparison, markdown, tables
+from refimpl.experiments.tables import comparison, markdown, of_paper, tables
 
-from .command import PAPER
+from .base import FIGURES, PaperFigure, in_order
 
 STYLE = """
 body { font: 15px/1.5 sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; color: #222; }
@@ -47,16 +46,18 @@ def report(root: Path, out: Path | None, as_markdown: bool) -> None:
 
 def _page(found: dict[str, Any], root: Path) -> str:
     words = PROFILES[found["profile"]].words
-    parts = [
-        f"<p>Profile {escape(found['profile'])}: {escape(words)}. An asterisk marks a number within "
-        f"{100 * TOLERANCE:g} points of the paper's; {TOLERANCE_REASON}.</p>"
-    ]
-    for title, header, rows in [*tables(found), *(comparison(found, arch) for arch in JUDGED)]:
+    compared = dict.fromkeys(row["arch"] for row in found["numbers"] if of_paper(row))
+    parts = [f"<p>Profile {escape(found['profile'])}: {escape(words)}.</p>"]
+    if compared:
+        parts.append(
+            f"<p>An asterisk marks a number within {100 * TOLERANCE:g} points of the paper's; {TOLERANCE_REASON}.</p>"
+        )
+    for title, header, rows in [*tables(found), *(comparison(found, arch) for arch in compared)]:
         parts += [f"<h2>{escape(title)}</h2>", _table(header, rows)]
     effects = [
         [
             row["claim"],
-            effect["reading"],
+            effect["assumption"],
             effect["effect"],
             effect["verdict"],
             f"{effect['mean']:+.3g}",
@@ -65,7 +66,7 @@ def _page(found: dict[str, Any], root: Path) -> str:
         for row in found["claims"]
         for effect in row["effects"]
     ]
-    header = ["claim", "reading", "effect", "verdict", "difference", "95 % interval over seeds"]
+    header = ["claim", "assumption", "effect", "verdict", "difference", "95 % interval over seeds"]
     parts += ["<h2>Effects behind the claims</h2>", _table(header, effects), "<h2>Figures</h2>", *_figures(root)]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>refimpl report</title>'
@@ -87,22 +88,23 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def _figures(root: Path) -> Iterator[str]:
-    """Those whose runs are there, in each reading."""
+    """Those of the paper whose runs are there, under each assumption."""
     from .drawing import styled
-    from .finished import Finished
 
-    for number in PAPER:
-        module = importlib.import_module(f".figure_{number}", __package__)
-        for reading in JUDGED[module.FIGURE.arch]:
+    for name in in_order(FIGURES.names()):
+        figure = FIGURES[name]
+        if not isinstance(figure, PaperFigure):
+            continue
+        for assumption in JUDGED[figure.arch]:
             content = io.BytesIO()
             try:
                 with styled():
-                    figure = module.FIGURE.draw(module.FIGURE.collect(Finished(root, reading)))
-                    figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
+                    drawn = figure.draw(figure.collect(root, assumption))
+                    drawn.savefig(content, format="png", dpi=110, metadata={"Software": None})
             except DataError as error:
                 yield f"<p>{escape(str(error))}</p>"
                 continue
-            words = escape(module.__doc__ or "")
+            words = escape(figure.words or "")
             source = base64.b64encode(content.getvalue()).decode()
-            yield f"<h3>{words} Reading: {reading}</h3>"
+            yield f"<h3>{words} Assumption: {assumption}</h3>"
             yield f'<img alt="{words}" src="data:image/png;base64,{source}">'

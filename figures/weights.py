@@ -3,33 +3,34 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .base import Columns, PaperFigure
 from .finished import Finished, label
-
-Columns = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
-class Weights:
+class Weights(PaperFigure):
     """One panel a method; white is zero, and each panel has its own scale. With `images` a row is an image."""
 
     name: str
+    words: str | None
     arch: str
     layer: str
     methods: Sequence[str]
     images: bool = False
     across: int = 3
 
-    def collect(self, runs: Finished) -> Columns:
+    def collect(self, runs: Path, assumption: str) -> Columns:
         """A row of the table a row of a matrix, to four decimals, which is finer than the colours."""
+        finished = Finished(runs, assumption)
         columns: Columns = {"method": [], "row": []}
         for method in self.methods:
-            for i, row in enumerate(runs.matrix(self.arch, method, self.layer)):
+            for i, row in enumerate(finished.matrix(self.arch, method, self.layer)):
                 columns["method"].append(method)
                 columns["row"].append(i)
                 for j, value in enumerate(row):

@@ -79,7 +79,7 @@ def test_the_readme_shows_the_tables_on_record():
     assert shown == markdown(tables(record()))
 
 
-def test_the_docs_compare_the_readings_on_record():
+def test_the_docs_compare_the_assumptions_on_record():
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    shown = text.split("<!-- readings -->\n")[1].split("<!-- end of readings -->")[0]
+    shown = text.split("<!-- assumptions -->\n")[1].split("<!-- end of assumptions -->")[0]
     assert shown == markdown([comparison(record(), arch) for arch in ("fcnn", "cnn")])

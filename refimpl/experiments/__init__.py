@@ -1,28 +1,31 @@
 """The paper's experiments.
 
-`paper` has its numbers, `readings` how it is read, `plan` the runs, `carry_out` does one, `schedule` all.
+`paper` has its numbers, `assumptions` what is assumed where it is silent, `plan` the runs; `run_experiment` does one,
+`schedule` all. `claims` are the paper's, `verdict` what came out of them, `record` the verdict on record.
 """
 
-from .assumptions import JUDGED, READINGS
+from .assumptions import ASSUMPTIONS, JUDGED
 from .paper import ACCURACY, TOLERANCE, TOLERANCE_REASON
-from .plan import CONTROL, PROFILES, SOURCE, Experiment, plan
+from .plan import CONTROL, PROFILES, SOURCE, Experiment, methods_of, plan, plans
 from .record import record
-from .run_experiment import carry_out, results
+from .run_experiment import results, run_experiment
 from .schedule import schedule
 
 __all__ = [
     "ACCURACY",
+    "ASSUMPTIONS",
     "CONTROL",
     "JUDGED",
     "PROFILES",
-    "READINGS",
     "SOURCE",
     "TOLERANCE",
     "TOLERANCE_REASON",
     "Experiment",
-    "carry_out",
+    "methods_of",
     "plan",
+    "plans",
     "record",
     "results",
+    "run_experiment",
     "schedule",
 ]

@@ -1,92 +1,91 @@
-"""How the paper is read where it is silent: each reading as settings of natural training and of what continues it."""
+"""What is assumed where the paper is silent: settings of natural training, and of what continues it."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from ..runs.presets import Settings
+from ..runs.presets import Table, merged
 
 BATCH = 128
 """Of the fully connected net, over which a loss is summed instead of averaged."""
 
-SUMMED = {"learning_rate": 0.001 * BATCH}
+SUMMED: Table = {"optimizer": {"sgd": {"learning_rate": 0.001 * BATCH}}}
 """The gradient of a sum is that of the mean, `BATCH` times as long; the regularizers are not summed."""
 
-ADAM = {"optimizer": "adam"}
-HALF_CLEAN = {"adversarial_share": 0.5}
+ADAM: Table = {"optimizer": {"adam": {}}}
+HALF_CLEAN: Table = {"adversarial_fraction": 0.5}
 
 
 @dataclass(frozen=True)
-class Reading:
+class Assumption:
     """Settings of natural training, of what continues it, of adversarial training besides; a factor of every lambda."""
 
     words: str
-    source: dict[str, Any]
-    tuned: dict[str, Any]
-    adversarial: dict[str, Any] = field(default_factory=dict)
+    natural: Table
+    tuned: Table
+    adversarial: Table = field(default_factory=dict)
     lambdas: float = 1.0
 
-    def of(self, method: Settings) -> Settings:
-        """The settings of a method, which has all of `NATURAL`'s, so read."""
-        scaled: Settings = {
-            kind: {layer: lam * self.lambdas for layer, lam in method[kind].items()} for kind in ("l1", "nuclear")
+    def applied(self, method: Table) -> Table:
+        """The settings of training by a method of `METHODS`, which continues natural training."""
+        scaled = {
+            term: {name: lam * self.lambdas for name, lam in table.items()}
+            for term, table in method.get("regularizer", {}).items()
         }
-        scaled["joint"] = method["joint"] * self.lambdas
-        return method | scaled | (self.adversarial if method["adversarial"] != "none" else {})
+        return merged(self.tuned, method, {"regularizer": scaled}, self.adversarial if "attack" in method else {})
 
 
-READINGS: dict[str, dict[str, Reading]] = {
+ASSUMPTIONS: dict[str, dict[str, Assumption]] = {
     "fcnn": {
-        "literal": Reading(
+        "literal": Assumption(
             "plain SGD, mean loss, until natural training first meets Table 1; whole adversarial batches",
             {"epochs": 240}, {"epochs": 60},
         ),
-        "adam": Reading(
+        "adam": Assumption(
             "Adam at the same rate, natural training past its best; adversarial batches half clean",
             ADAM | {"epochs": 150}, ADAM | {"epochs": 40}, HALF_CLEAN,
         ),
-        "half-clean": Reading(
+        "half-clean": Assumption(
             "as literal, adversarial batches half clean",
             {"epochs": 240}, {"epochs": 60}, HALF_CLEAN,
         ),
-        "late": Reading(
+        "late": Assumption(
             "as half-clean, natural training for thousands of epochs",
             {"epochs": 4000}, {"epochs": 60}, HALF_CLEAN,
         ),
-        "summed": Reading(
+        "summed": Assumption(
             "plain SGD, loss summed over the batch, until natural training first meets Table 1",
             SUMMED | {"epochs": 5}, SUMMED | {"epochs": 10}, HALF_CLEAN, 1 / BATCH,
         ),
-        "summed-late": Reading(
+        "summed-late": Assumption(
             "as summed, natural training past its best",
             SUMMED | {"epochs": 150}, SUMMED | {"epochs": 40}, HALF_CLEAN, 1 / BATCH,
         ),
-        "adam-whole": Reading(
+        "adam-whole": Assumption(
             "as adam, adversarial batches whole",
             ADAM | {"epochs": 150}, ADAM | {"epochs": 40},
         ),
-        "adam-long": Reading(
+        "adam-long": Assumption(
             "as adam, tuned for as long as trained",
             ADAM | {"epochs": 150}, ADAM | {"epochs": 150}, HALF_CLEAN,
         ),
-        "adam-lambda-0.1": Reading(
+        "adam-lambda-0.1": Assumption(
             "as adam, a tenth of every lambda",
             ADAM | {"epochs": 150}, ADAM | {"epochs": 40}, HALF_CLEAN, 0.1,
         ),
-        "adam-lambda-0.3": Reading(
+        "adam-lambda-0.3": Assumption(
             "as adam, three tenths of every lambda",
             ADAM | {"epochs": 150}, ADAM | {"epochs": 40}, HALF_CLEAN, 0.3,
         ),
-        "adam-lambda-10": Reading(
+        "adam-lambda-10": Assumption(
             "as adam, ten times every lambda",
             ADAM | {"epochs": 150}, ADAM | {"epochs": 40}, HALF_CLEAN, 10.0,
         ),
     },
     "cnn": {
-        "literal": Reading(
+        "literal": Assumption(
             "plain SGD, mean loss, until natural training first meets Table 2; whole adversarial batches",
             {"epochs": 62}, {"epochs": 8},
         ),
-        "half-clean": Reading(
+        "half-clean": Assumption(
             "as literal, adversarial batches half clean",
             {"epochs": 62}, {"epochs": 8}, HALF_CLEAN,
         ),
@@ -94,4 +93,4 @@ READINGS: dict[str, dict[str, Reading]] = {
 }  # fmt: skip
 
 JUDGED = {"fcnn": ("literal", "adam-long"), "cnn": ("literal", "half-clean")}
-"""The literal reading and the one that fits best: what is run unless others are asked for, and what claims rest on."""
+"""The literal assumption and the one that fits best: run unless others are asked for, and what claims rest on."""

@@ -24,9 +24,9 @@ def information(layer: int, end: str) -> Quantity:
     return lambda result: float(result["layers"][layer - 1][f"mutual_information_{end}"])
 
 
-def ratio(outcome: dict[str, Any]) -> float:
-    """The fooling ratio of an attack's outcome, nan where no input was classified correctly."""
-    return math.nan if outcome["fooling_ratio"] is None else float(outcome["fooling_ratio"])
+def ratio(summary: dict[str, Any]) -> float:
+    """The fooling ratio of an attack's summary, nan where no input was classified correctly."""
+    return math.nan if summary["fooling_ratio"] is None else float(summary["fooling_ratio"])
 
 
 def final_fooling(attack: str) -> Quantity:
@@ -40,7 +40,7 @@ def fooling(attack: str) -> Quantity:
 
 
 def course(history: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Each attack's fooling ratio averaged over the epochs of the second half of training at which it was watched."""
+    """Each attack's fooling ratio averaged over the epochs of the second half of training at which it was monitored."""
     late = [line["attacks"] for line in history if 2 * line["epoch"] > history[-1]["epoch"] and "attacks" in line]
     return {same[0]["attack"]: statistics.fmean(map(ratio, same)) for same in zip(*late, strict=True)}
 

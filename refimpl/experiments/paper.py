@@ -1,5 +1,8 @@
 """What the paper reports: numbers to compare with."""
 
+DATASETS = {"fcnn": "mnist", "cnn": "fashion-mnist"}
+"""What the paper's nets are trained on."""
+
 ACCURACY: dict[str, dict[str, float]] = {
     "fcnn": {
         "natural": 0.9508,
@@ -25,4 +28,4 @@ ACCURACY: dict[str, dict[str, float]] = {
 TOLERANCE = 0.005
 """How far our mean may be from the paper's number."""
 
-TOLERANCE_REASON = "half a point, a reading: the paper gives one run of each and no spread"
+TOLERANCE_REASON = "half a point, an assumption: the paper gives one run of each and no spread"

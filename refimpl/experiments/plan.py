@@ -1,28 +1,28 @@
 """The paper's experiments as data: which runs there are, with which settings, from whose weights."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UsageError
 from ..runs.config import Config
-from ..runs.presets import METHODS, NATURAL
-from .assumptions import JUDGED, READINGS
+from ..runs.presets import METHODS, PAPERS, Table, merged
+from .assumptions import ASSUMPTIONS, JUDGED
 
 SOURCE, CONTROL = "natural", "natural-continued"
 """The run that all others of its seed start from; and natural training for as long as they, which the paper lacks."""
 
 
-KEPT: dict[str, dict[str, Any]] = {
-    "fcnn": {"watch": "all"},
-    "cnn": {"watch": "fooling", "checkpoint_every": 1},
+KEPT: dict[str, Table] = {
+    "fcnn": {"monitor": "all"},
+    "cnn": {"monitor": "fooling", "checkpoint_every": 1},
 }
 """What is kept of a run's course: an epoch of the CNN against PGD takes minutes, too much to do again."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How much of it: data sets, seeds, and what replaces a reading's epochs, natural and tuned, by net."""
+    """How much of it: data sets, seeds, and what replaces an assumption's epochs, natural and tuned, by net."""
 
     words: str
     datasets: dict[str, str]
@@ -45,42 +45,82 @@ class Experiment:
 
     name: str
     method: str
-    reading: str
+    assumption: str
     config: Config
     source: str | None = None
 
 
 def plan(
-    profile: str, arch: str, readings: Sequence[str] = (), seeds: Sequence[int] = (), methods: Sequence[str] = ()
+    profile: str, arch: str, assumptions: Sequence[str] = (), seeds: Sequence[int] = (), methods: Sequence[str] = ()
 ) -> list[Experiment]:
-    """The runs of a profile, each after the one it starts from; the readings judged, the profile's seeds, all methods.
+    """The runs of a profile, each after the one it starts from; the assumptions judged, its seeds, all methods.
 
-    Raises `UsageError` for a profile, a reading or a method that there is none of.
+    Natural training is always among them. Raises `UsageError` for a profile, an assumption or a method that there is
+    none of.
     """
     amount = _known("profile", profile, PROFILES)
-    rows = [CONTROL, *(method for method in METHODS[arch] if method != SOURCE)]
     for method in methods:
-        _known("method", method, dict.fromkeys([SOURCE, *rows]))
+        _known(f"method of {arch}", method, dict.fromkeys(methods_of(arch)))
     experiments = []
-    for reading in readings or JUDGED[arch]:
-        read = _known("reading", reading, READINGS[arch])
+    for name in assumptions or JUDGED[arch]:
+        assumption = _known(f"assumption for {arch}", name, ASSUMPTIONS[arch])
         for seed in seeds or amount.seeds:
-            place = f"{arch}-{reading}"
-            shared = {"arch": arch, "dataset": amount.datasets[arch], "seed": seed} | KEPT[arch]
-            source = f"{place}/{SOURCE}-seed{seed}"
-            first = Config.of(**(shared | read.source | _epochs(amount, arch, 0)))
-            experiments.append(Experiment(source, SOURCE, reading, first))
-            for method in rows:
+            folder = f"{arch}-{name}"
+            shared: Table = {"network": {arch: {}}, "dataset": amount.datasets[arch], "seed": seed} | KEPT[arch]
+            source = f"{folder}/{SOURCE}-seed{seed}"
+            first = Config.from_table(merged(shared, assumption.natural, _epochs(amount, arch, 0)))
+            experiments.append(Experiment(source, SOURCE, name, first))
+            for method in methods_of(arch)[1:]:
                 if methods and method not in methods:
                     continue
-                settings = read.of(NATURAL | METHODS[arch][SOURCE if method == CONTROL else method])
-                tuned = shared | read.tuned | _epochs(amount, arch, 1) | settings | {"start": source}
-                name = f"{place}/{method}-seed{seed}"
-                experiments.append(Experiment(name, method, reading, Config.of(**tuned), source))
+                settings = assumption.applied(METHODS[arch][SOURCE if method == CONTROL else method])
+                tuned = Config.from_table(merged(shared, settings, _epochs(amount, arch, 1), {"start": source}))
+                experiments.append(Experiment(f"{folder}/{method}-seed{seed}", method, name, tuned, source))
     return experiments
 
 
-def _epochs(amount: Profile, arch: str, stage: int) -> dict[str, int]:
+def plans(
+    profile: str,
+    archs: Sequence[str] = (),
+    assumptions: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    methods: Sequence[str] = (),
+) -> list[Experiment]:
+    """`plan` for each net, of the paper's unless told otherwise, with those of the assumptions and methods that it has.
+
+    Raises `UsageError` for an assumption or a method that no net has; for a net named in `archs` that has none of them.
+    """
+    among = archs or PAPERS
+    for name in assumptions:
+        _known("assumption", name, dict.fromkeys(one for arch in among for one in ASSUMPTIONS[arch]))
+    for name in methods:
+        _known("method", name, dict.fromkeys(one for arch in among for one in methods_of(arch)))
+    chosen = archs or _with_any(assumptions, methods)
+    if not chosen:
+        raise UsageError(f"no net has {' or '.join(assumptions)} and {' or '.join(methods)}")
+    experiments = []
+    for arch in chosen:
+        own_assumptions = [name for name in assumptions if name in ASSUMPTIONS[arch]]
+        own_methods = [name for name in methods if name in methods_of(arch)]
+        experiments += plan(profile, arch, own_assumptions or assumptions, seeds, own_methods or methods)
+    return experiments
+
+
+def methods_of(arch: str) -> list[str]:
+    """The rows of a net's table: natural training first, then the control."""
+    return [SOURCE, CONTROL, *(method for method in METHODS[arch] if method != SOURCE)]
+
+
+def _with_any(assumptions: Sequence[str], methods: Sequence[str]) -> list[str]:
+    """The paper's nets that have one of the assumptions and one of the methods, where any are asked for."""
+
+    def has(asked: Sequence[str], there: Iterable[str]) -> bool:
+        return not asked or not set(asked).isdisjoint(there)
+
+    return [arch for arch in PAPERS if has(assumptions, ASSUMPTIONS[arch]) and has(methods, methods_of(arch))]
+
+
+def _epochs(amount: Profile, arch: str, stage: int) -> Table:
     return {"epochs": amount.epochs[arch][stage]} if amount.epochs else {}
 
 

@@ -5,15 +5,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from threadpoolctl import threadpool_limits
 
 from ..atomic import write_text
-from ..attacks.base import ATTACKS
+from ..attacks import PAPERS
 from ..backend import backend as make_backend
 from ..data import Dataset, load
-from ..errors import DataError
-from ..measures.fooling import fooling
+from ..errors import DataError, UsageError
+from ..measures.fooling import LabelledImages, fooling
 from ..measures.per_layer import information, layers
+from ..runs.checkpoint import name_of
+from ..runs.fast_twins import accelerated
 from ..runs.fit import fit
 from ..runs.folder import Run
 from ..runs.results import to_json
@@ -22,25 +25,37 @@ from .claims import course
 from .plan import Experiment
 
 RESULT = "result.json"
+CREATED = ("manifest.json", "checkpoints", name_of(0))
+"""What a new run has before it has its config.toml."""
 
 
-def carry_out(root: Path, experiment: Experiment, data_dir: Path | None = None) -> dict[str, Any]:
+def run_experiment(root: Path, experiment: Experiment, data_dir: Path | None = None) -> dict[str, Any]:
     """Train the run `root/experiment.name` unless it is trained, measure it unless it is measured; its result.
 
     Whatever was begun is continued to the bits of a run that was never stopped. Raises `DataError` where the folder
-    holds a run of other settings, `UsageError` where another process is at work on it.
+    holds a run of other settings, or one without its configuration; `UsageError` where another process is at work on
+    it.
     """
     folder = root / experiment.name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder.parent / f".{folder.name}.lock", timeout=0):
+            return _run(root, folder, experiment, data_dir)
+    except Timeout:
+        raise UsageError(f"{folder}: another process is at work on this run") from None
+
+
+def _run(root: Path, folder: Path, experiment: Experiment, data_dir: Path | None) -> dict[str, Any]:
     if (folder / RESULT).is_file():
         _check(Run.open(folder), experiment)
         return dict(json.loads((folder / RESULT).read_text()))
     data = load(experiment.config.dataset, data_dir=data_dir)
     with threadpool_limits(limits=1, user_api="blas"):
         run = _opened(root, folder, experiment, data)
-        last = fit(run, data, make_backend(experiment.config.backend), lambda record: None)
+        last = fit(run, data, make_backend(experiment.config.backend), lambda log: None)
         result = {
             "method": experiment.method,
-            "reading": experiment.reading,
+            "assumption": experiment.assumption,
             **_measure(run, data),
             "epoch": last.epoch,
         }
@@ -61,12 +76,22 @@ def _opened(root: Path, folder: Path, experiment: Experiment, data: Dataset) -> 
         run = Run.open(folder)
         _check(run, experiment)
         return run
-    if folder.exists():  # killed before it was a run: config.toml is written last
-        shutil.rmtree(folder)
-    start = Run.open(root / experiment.source).latest() if experiment.source else None
-    if experiment.source and start is None:
-        raise DataError(f"{root / experiment.source} has no weights for {experiment.name} to start from")
+    if folder.exists():
+        _remove_unfinished(folder)
+    start = None
+    if experiment.source:
+        source = root / experiment.source
+        if not (source / RESULT).is_file():
+            raise DataError(f"{source} is not finished, and {experiment.name} starts from its weights: run it first")
+        start = Run.open(source).latest()
     return Run.create(folder, experiment.config, data, start)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what a process left that was killed while it created a run, of which config.toml is the last file."""
+    if any(path.name not in CREATED and not path.name.startswith(".") for path in folder.rglob("*")):
+        raise DataError(f"{folder} has lost its config.toml, but not its other files: put it back, or move the folder")
+    shutil.rmtree(folder)
 
 
 def _check(run: Run, experiment: Experiment) -> None:
@@ -79,15 +104,15 @@ def _check(run: Run, experiment: Experiment) -> None:
 def _measure(run: Run, data: Dataset) -> dict[str, Any]:
     """Accuracy, the three fooling ratios, rank and sparsity of every layer; of `fcnn` also mutual information."""
     config, test = run.config, data.test
-    backend = make_backend(config.backend)
+    backend, network = make_backend(config.backend), accelerated(config.trained(), config.threads)
     params = run.load(backend).params
     images, labels = backend.asarray(test.images), backend.asarray(test.labels, "int64")
-    _, correct = score(config.network, params, images, labels)
-    attacks = [config.make_attack(name) for name in ATTACKS]
-    outcomes = fooling(config.network, params, test.images, test.labels, attacks, backend=backend, dtype=config.dtype)
-    measured = layers(params)
+    _, correct = score(network, params, images, labels)
+    attacks = [config.paper_attack(name) for name in PAPERS]
+    inputs = LabelledImages(test.images, test.labels, backend, config.dtype)
+    measured = layers(network, params)
     if config.arch == "fcnn":
-        known = information(config.network, params, images)
+        known = information(network, params, images)
         measured = [layer | more for layer, more in zip(measured, [*known, {}], strict=True)]
     return {
         "arch": config.arch,
@@ -95,6 +120,6 @@ def _measure(run: Run, data: Dataset) -> dict[str, Any]:
         "seed": config.seed,
         "accuracy": float(correct) / len(test.labels),
         "layers": measured,
-        "attacks": [outcome.summary for outcome in outcomes],
+        "attacks": [result.summary for result in fooling(network, params, inputs, attacks)],
         "catastrophic_overfitting": run.manifest["catastrophic_overfitting"],
     }

@@ -3,24 +3,32 @@
 import math
 import statistics
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
 
+from ..errors import DataError
 from ..runs.presets import METHODS
-from .assumptions import JUDGED, READINGS
+from .assumptions import ASSUMPTIONS, JUDGED
 from .claims import CLAIMS, Effect, PaperClaim, Result, final_fooling
-from .paper import ACCURACY, TOLERANCE, TOLERANCE_REASON
-from .plan import CONTROL
+from .paper import ACCURACY, DATASETS, TOLERANCE, TOLERANCE_REASON
+from .plan import CONTROL, PROFILES
 
-SUPPORTED, UNSUPPORTED, DEPENDS, UNDECIDED = "supported", "not supported", "depends on the reading", "undecided"
+SUPPORTED, UNSUPPORTED, DEPENDS, UNDECIDED = "supported", "not supported", "depends on the assumption", "undecided"
 Rows = list[dict[str, Any]]
 
 
 def verdict(results: Iterable[Result]) -> dict[str, Rows]:
-    """`numbers`, a row for each reading and method of Tables 1 and 2; `claims`, a row for each claim."""
+    """`numbers`, a row for each assumption and method of Tables 1 and 2; `claims`, a row for each claim.
+
+    Raises `DataError` where one net's results are of more than one data set.
+    """
     found = list(results)
+    for arch in ASSUMPTIONS:
+        datasets = sorted({result["dataset"] for result in _of(arch, found)})
+        if len(datasets) > 1:
+            raise DataError(f"the runs of {arch} are of {' and '.join(datasets)}: choose another --out for each")
     return {"numbers": _numbers(found), "claims": [_claim(claim, found) for claim in CLAIMS if _of(claim.arch, found)]}
 
 
@@ -30,48 +38,62 @@ def _of(arch: str, results: list[Result]) -> list[Result]:
 
 def _numbers(results: list[Result]) -> Rows:
     rows = []
-    for arch, readings in READINGS.items():
-        for reading in readings:
+    for arch, assumptions in ASSUMPTIONS.items():
+        for assumption in assumptions:
             for method in [*METHODS[arch], CONTROL]:
-                runs = [r for r in _of(arch, results) if (r["reading"], r["method"]) == (reading, method)]
+                runs = [r for r in _of(arch, results) if (r["assumption"], r["method"]) == (assumption, method)]
                 if runs:
-                    rows.append(_number(arch, reading, method, runs))
+                    rows.append(_number(arch, assumption, method, runs))
     return rows
 
 
-def _number(arch: str, reading: str, method: str, runs: list[Result]) -> dict[str, Any]:
+def _number(arch: str, assumption: str, method: str, runs: list[Result]) -> dict[str, Any]:
     """Reproduced where our mean is within the tolerance of the paper's number; None where it has none."""
-    ours = [run["accuracy"] for run in runs]
-    paper, mean = ACCURACY[arch].get(method), statistics.fmean(ours)
+    ours = {str(run["seed"]): run["accuracy"] for run in runs}
+    dataset, mean = runs[0]["dataset"], statistics.fmean(ours.values())
+    paper = ACCURACY[arch].get(method) if dataset == DATASETS[arch] else None
     return {
         "arch": arch,
-        "reading": reading,
+        "dataset": dataset,
+        "assumption": assumption,
         "method": method,
         "quantity": "accuracy",
         "paper": paper,
         "mean": mean,
-        "standard_deviation": statistics.stdev(ours) if len(ours) > 1 else None,
+        "standard_deviation": statistics.stdev(ours.values()) if len(ours) > 1 else None,
         "n": len(ours),
+        "by_seed": ours,
         "pgd_fools": statistics.fmean(final_fooling("pgd")(run) for run in runs),
         "tolerance": TOLERANCE,
         "tolerance_reason": TOLERANCE_REASON,
-        "reproduced": None if paper is None else abs(mean - paper) <= TOLERANCE,
+        "reproduced": None if paper is None else _reproduces(mean, paper),
     }
+
+
+def _reproduces(mean: float, paper: float) -> bool:
+    return abs(mean - paper) <= TOLERANCE
 
 
 def _claim(claim: PaperClaim, results: list[Result]) -> dict[str, Any]:
-    """Supported in a reading when each of its effects is; undecided where an interval holds 0, or one seed ran."""
+    """Supported under an assumption when each effect is; undecided where an interval holds 0, or one seed ran."""
     effects = []
-    for reading in JUDGED[claim.arch]:
-        runs = [result for result in _of(claim.arch, results) if result["reading"] == reading]
-        effects += [{"reading": reading, **row} for effect in claim.effects if (row := _effect(effect, runs))]
-    by_reading = {
-        reading: _together([row["verdict"] for row in effects if row["reading"] == reading])
-        for reading in dict.fromkeys(row["reading"] for row in effects)
+    for name in JUDGED[claim.arch]:
+        runs = [result for result in _of(claim.arch, results) if result["assumption"] == name]
+        effects += [{"assumption": name, **row} for effect in claim.effects if (row := _effect(effect, runs))]
+    by_assumption = {
+        name: _together([row["verdict"] for row in effects if row["assumption"] == name])
+        for name in dict.fromkeys(row["assumption"] for row in effects)
     }
-    verdicts = set(by_reading.values())
+    verdicts = set(by_assumption.values())
     said = verdicts.pop() if len(verdicts) == 1 else DEPENDS if verdicts else UNDECIDED
-    return {"claim": claim.name, "arch": claim.arch, "words": claim.words, "verdict": said, "effects": effects}
+    return {
+        "claim": claim.name,
+        "arch": claim.arch,
+        "dataset": _of(claim.arch, results)[0]["dataset"],
+        "words": claim.words,
+        "verdict": said,
+        "effects": effects,
+    }
 
 
 def _effect(effect: Effect, runs: list[Result]) -> dict[str, Any] | None:
@@ -81,13 +103,21 @@ def _effect(effect: Effect, runs: list[Result]) -> dict[str, Any] | None:
         against = {seed: value for (method, seed), value in of.items() if method == effect.baseline}
     else:
         against = {seed: effect.baseline for _, seed in of}
-    differences = [of[effect.method, seed] - against[seed] for seed in against if (effect.method, seed) in of]
-    if not differences:
+    by_seed = {str(seed): of[effect.method, seed] - against[seed] for seed in against if (effect.method, seed) in of}
+    if not by_seed:
         return None
+    differences = list(by_seed.values())
     n, mean = len(differences), statistics.fmean(differences)
     half = float(stdtrit(n - 1, 0.975)) * float(np.std(differences, ddof=1)) / math.sqrt(n) if n > 1 else math.inf
     said = SUPPORTED if mean + half < 0 else UNSUPPORTED if mean - half > 0 else UNDECIDED
-    return {"effect": effect.words, "mean": mean, "interval_95": [mean - half, mean + half], "n": n, "verdict": said}
+    return {
+        "effect": effect.words,
+        "mean": mean,
+        "interval_95": [mean - half, mean + half],
+        "n": n,
+        "by_seed": by_seed,
+        "verdict": said,
+    }
 
 
 def _together(verdicts: list[str]) -> str:
@@ -99,19 +129,71 @@ def _together(verdicts: list[str]) -> str:
 RANKS = {UNSUPPORTED: 0, UNDECIDED: 1, DEPENDS: 2, SUPPORTED: 3}
 
 
-def worse(found: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
-    """What was better on record: numbers reproduced then and not now, claims whose verdict has fallen."""
+class Comparison(NamedTuple):
+    """Against the verdict on record: what is worse, how many rows were compared, and which were not."""
+
+    worse: list[str]
+    compared: int
+    not_compared: list[str]
+
+
+def compare(found: dict[str, Any], recorded: dict[str, Any]) -> Comparison:
+    """Numbers reproduced on record and not now, over the seeds of both; claims whose verdict has fallen.
+
+    A number of which the record has no values by seed is compared where both have all seeds of the profile, a claim
+    where each of its effects is of the same seeds. Both verdicts are of one profile.
+    """
     before = {_key(row): row for row in (*recorded["numbers"], *recorded["claims"])}
-    fallen = []
+    profile = [str(seed) for seed in PROFILES[recorded["profile"]].seeds]
+    worse, not_compared, compared = [], [], 0
     for row in (*found["numbers"], *found["claims"]):
-        old = before.get(_key(row), row)
-        if "claim" in row:
-            if RANKS[row["verdict"]] < RANKS[old["verdict"]]:
-                fallen.append(f"claim {row['claim']}: {row['verdict']}, was {old['verdict']}")
-        elif old["reproduced"] and not row["reproduced"]:
-            fallen.append(f"{row['arch']} {row['reading']} {row['method']}: {row['mean']:.4f}, was {old['mean']:.4f}")
-    return fallen
+        old = before.get(_key(row))
+        fallen = None if old is None else _claim_fell(row, old, profile) if "claim" in row else _fell(row, old, profile)
+        if fallen is None:
+            not_compared.append(_name(row))
+        else:
+            compared += 1
+            worse += [fallen] if fallen else []
+    return Comparison(worse, compared, not_compared)
+
+
+def _fell(row: dict[str, Any], old: dict[str, Any], profile: list[str]) -> str | None:
+    """How a number is worse, "" where it is not; None where there is nothing to compare."""
+    if "by_seed" in old:
+        common = [seed for seed in row["by_seed"] if seed in old["by_seed"]]
+        was = statistics.fmean(old["by_seed"][seed] for seed in common) if common else math.nan
+    else:
+        common = profile if old["n"] == len(profile) and set(row["by_seed"]) == set(profile) else []
+        was = old["mean"]
+    if not common:
+        return None
+    mean, paper = statistics.fmean(row["by_seed"][seed] for seed in common), row["paper"]
+    fallen = paper is not None and _reproduces(was, paper) and not _reproduces(mean, paper)
+    return f"{_name(row)}: {mean:.4f}, was {was:.4f}" if fallen else ""
+
+
+def _claim_fell(row: dict[str, Any], old: dict[str, Any], profile: list[str]) -> str | None:
+    """As `_fell`, of a claim: nothing to compare unless its effects are the same, each over the same seeds."""
+    if not row["effects"] or _evidence(row, profile) != _evidence(old, profile):
+        return None
+    fallen = RANKS[row["verdict"]] < RANKS[old["verdict"]]
+    return f"{_name(row)}: {row['verdict']}, was {old['verdict']}" if fallen else ""
+
+
+def _evidence(claim: dict[str, Any], profile: list[str]) -> dict[tuple[str, str], set[str] | int]:
+    """The seeds of each effect; how many, where they are not known and not all of the profile's."""
+    return {
+        (effect["assumption"], effect["effect"]): set(
+            effect.get("by_seed", profile if effect["n"] == len(profile) else ())
+        )
+        or effect["n"]
+        for effect in claim["effects"]
+    }
 
 
 def _key(row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row.get(name)) for name in ("claim", "arch", "reading", "method"))
+    return tuple(str(row.get(name)) for name in ("claim", "arch", "dataset", "assumption", "method"))
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"claim {row['claim']}" if "claim" in row else f"{row['arch']} {row['assumption']} {row['method']}"

@@ -1,18 +1,18 @@
 """The surface of accuracy over the radii of inputs and weights, a panel a method: who withstands which of both."""
 
-import json
-import statistics
-from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from refimpl.attacks.input_weight_settings import STEPS
 
+from refimpl.attacks import InputWeight
 from refimpl.errors import DataError
-from refimpl.runs.folder import list_runs
+
+from .base import FIGURES, Columns, RunsFigure
+from .pooling import Attacked, Key, attacked, mean_and_range, pooled
 
 TITLES = {
     "natural": "natural training",
@@ -20,42 +20,32 @@ TITLES = {
     "weights": "against perturbed weights",
     "pgd-weights": "against both",
     "margin-reach": "the margins' reach in the loss",
+    "margin-bound": "the margin bound in the loss",
 }
 COLUMNS = ("method", "mode", "eps", "eps_weights", "accuracy", "low", "high", "seeds")
-Columns = dict[str, list[Any]]
 
 
-class JointSurface:
+class InputWeightSurface(RunsFigure):
     """A panel a method, in colours and numbers."""
 
-    name = "joint-surface"
+    name = "input-weight-surface"
 
-    def collect(self, root: Path) -> Columns:
+    def collect(self, runs: Path, assumption: str) -> Columns:
         """In per cent, of inputs right before and under attack; mean and range over the runs of a method, one a seed.
 
-        From the results of `refimpl attack RUN --attack joint` with the usual steps and one radius for all layers.
-        Raises `DataError` where there are none.
+        From the results of `refimpl attack RUN --attack input-weight` with the usual steps, one radius for all layers.
+        Raises `DataError` where there are none, and for unlike runs of one method.
         """
-        found: dict[tuple[Any, ...], list[float]] = defaultdict(list)
-        for run in list_runs(root):
-            for path in sorted((run.folder / "attacks").glob("joint-*.json")):
-                result = _read(path)
-                if not result["clip"] and result["steps"] == STEPS and isinstance(result["eps_weights"], float):
-                    key = (run.config.method, result["mode"], result["eps"], result["eps_weights"])
-                    found[key].append(100 * result["adversarial_accuracy"])
+        found = pooled(_results(runs))
         if not found:
             raise DataError(
-                f"no run under {root} was attacked: "
-                "`refimpl attack RUN --attack joint --eps 0,0.05 --eps-weights 0,0.01`"
+                f"no run under {runs} was attacked:"
+                " `refimpl attack RUN --attack input-weight --eps 0,0.05 --eps-weights 0,0.01`"
             )
         columns: Columns = {name: [] for name in COLUMNS}
-        for key, values in sorted(found.items(), key=lambda item: (_order(item[0][0]), item[0])):
-            row = (
-                *key,
-                *(float(f"{v:.6g}") for v in (statistics.fmean(values), min(values), max(values))),
-                len(values),
-            )
-            for name, value in zip(COLUMNS, row, strict=True):
+        for key, same in sorted(found.items(), key=lambda item: (_order(item[0][0]), item[0])):
+            values = [100 * one.summary["adversarial_accuracy"] for one in same]
+            for name, value in zip(COLUMNS, (*key, *mean_and_range(values), len(values)), strict=True):
                 columns[name].append(value)
         return columns
 
@@ -95,11 +85,12 @@ def _panel(ax: Axes, rows: dict[str, np.ndarray]) -> Any:
     return shown
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
+def _results(runs: Path) -> Iterator[tuple[Key, Attacked]]:
+    for one in attacked(runs):
+        s = one.summary
+        usual = s["attack"] == InputWeight.name and not s["clip"] and s["steps"] == InputWeight.steps
+        if usual and isinstance(s["eps_weights"], float) and "truncated" not in s:
+            yield (one.config.method, s["mode"], s["eps"], s["eps_weights"]), one
 
 
 def _order(method: str) -> tuple[int, str]:
@@ -107,4 +98,4 @@ def _order(method: str) -> tuple[int, str]:
     return (known.index(method) if method in known else len(known), method)
 
 
-FIGURE = JointSurface()
+FIGURES.register("input-weight-surface")(InputWeightSurface())
