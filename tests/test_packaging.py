@@ -225,7 +225,7 @@ def test_the_low_rank_attacks_shown_are_those_on_record():
 def test_the_perturbed_weights_shown_are_those_on_record():
     columns = [(0.0, 0.0), (0.0, 0.005), (0.0, 0.01), (0.05, 0.0), (0.05, 0.005), (0.05, 0.01)]
     found: dict[str, dict[tuple[float, float], str]] = {}
-    for row in on_record("joint-surface"):
+    for row in on_record("input-weight-surface"):
         if row["mode"] == "simultaneous":
             radii = float(row["eps"]), float(row["eps_weights"])
             found.setdefault(row["method"], {})[radii] = f"{float(row['accuracy']):.1f}"
