@@ -91,6 +91,7 @@ def test_every_public_function_and_class_is_documented(name, thing):
 
 
 def test_help_shows_every_public_function():
+    assert set(library.__all__) <= set(re.findall(r"\w+", library.__doc__))
     shown = pydoc.render_doc(library, renderer=pydoc.plaintext)
     for name in library.__all__:
         if inspect.isroutine(thing := getattr(library, name)):
