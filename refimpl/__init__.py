@@ -10,6 +10,19 @@ Four wings; the first imports none of the others.
     machinery   data, runs (one method, one seed, one folder), experiments (the paper's), bench
 
 The mathematics knows nothing of files, the files nothing of the command line.
+
+In Python, the names that are exported here:
+
+    backend namespace                     where arrays are, and the functions for them
+    FCNN CNN LeNet5, fcnn cnn             networks: init, forward, hidden
+    cross_entropy margins                 losses, each with a Pullback
+    gradients input_gradient              backpropagation along a tape; loss_gradient margin_gradients for attacks
+    attacks regularizers optimizers       fgsm, pgd, gnm, ...; l1, nuclear, joint, ...; SGD, Adam
+    effective_rank effective_sparsity     measures of weights; mutual_information label_information of layers
+    accuracy interval fooling             measures of networks; fooling_weights, margin_bound with perturbed weights
+    load Dataset LabelledImages           data
+
+Errors are RefimplError: UsageError, BackendError, DataError, NumericalError.
 """
 
 from . import attacks, layers, measures, networks, optimizers, regularizers

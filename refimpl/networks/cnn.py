@@ -1,7 +1,7 @@
 r"""The paper's convolutional net: two blocks of 3 x 3 convolution and 2 x 2 max-pooling, 128 tanh units, 10 logits.
 
 The paper names neither the padding nor the activation of the two blocks; both are options, and the defaults assumptions
-(see CONTRIBUTING.md). Pooling comes before the activation: the two commute, since an activation does not
+(see refimpl/experiments/README.md). Pooling comes before the activation: the two commute, since an activation does not
 decrease, and a quarter of the entries is left to activate.
 """
 

@@ -2,7 +2,7 @@ r"""The paper's fully connected net: 784-20-20-20-20-20-10 with tanh, Eq. (1).
 
 $t^0 = x$, $\;t^i = \tanh(W^i t^{i-1} + b^i)$, and the last layer's $z = W^m t^{m-1} + b^m$ are the logits; softmax
 belongs to the loss. The paper writes no biases; its framework has them, and so have we, starting at zero (an
-assumption, see CONTRIBUTING.md).
+assumption, see refimpl/experiments/README.md).
 """
 
 import math
@@ -33,7 +33,7 @@ def init(backend: Backend, seed: int = 0, widths: Sequence[int] = WIDTHS, dtype:
     r"""Parameters `W1 b1 W2 b2 ...`, $W^i$ of shape (fan_out, fan_in).
 
     Glorot uniform, $W \sim U(-a, a)$ with $a = \sqrt{6 / (n + m)}$ (Glorot and Bengio 2010), biases zero: an assumption
-    of CONTRIBUTING.md. Drawn in float64, so that two dtypes start from the same weights up to rounding.
+    of refimpl/experiments/README.md. Drawn in float64, so that two dtypes start from the same weights up to rounding.
     """
     if len(widths) < 2 or min(widths) < 1:
         raise UsageError(f"widths must be two or more positive numbers, got {tuple(widths)}")
