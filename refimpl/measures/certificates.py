@@ -48,7 +48,7 @@ def certified(
 
 
 def label_bound(
-    params: Params, t: list[Float[Array, "batch units"]], y: Int[Array, "batch"], eps: float, eps_weights: Radii
+    params: Params, t: list[Float[Array, "batch _"]], y: Int[Array, "batch"], eps: float, eps_weights: Radii
 ) -> Float[Array, "batch classes"]:
     r"""$B_{yj}$ for the label y of each example, and 0 for j = y, whose margin is always 0; `t` as for `movements`.
 
@@ -71,6 +71,6 @@ def check_certifiable(network: Network) -> None:
         )
 
 
-def _outputs(network: Network, params: Params, x: Float[Array, "batch n"]) -> list[Float[Array, "batch units"]]:
+def _outputs(network: Network, params: Params, x: Float[Array, "batch n"]) -> list[Float[Array, "batch _"]]:
     check_certifiable(network)
     return [x, *network.hidden(params, x)]

@@ -28,8 +28,8 @@ Radii = float | Mapping[str, float]
 
 
 def movements(
-    params: Params, t: Sequence[Float[Array, "batch units"]], eps: float, eps_weights: Radii
-) -> tuple[list[Float[Array, "batch units"]], list[Float[Array, "batch 1"]]]:
+    params: Params, t: Sequence[Float[Array, "batch _"]], eps: float, eps_weights: Radii
+) -> tuple[list[Float[Array, "batch _"]], list[Float[Array, "batch 1"]]]:
     r"""How far each unit can move: $d^0, ..., d^{m-1}$, and $\epsilon_l (\|t^{l-1}\|_1 + \|d^{l-1}\|_1)$ of each layer.
 
     `t` holds the inputs and the outputs of the hidden layers of a net of dense layers and 1-Lipschitz activations. For
