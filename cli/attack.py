@@ -42,7 +42,7 @@ OWN = [
     ),
     Option(
         ["--truncate"], type=Number(), section=EVALUATION,
-        help="Attack the net with all layers but the last truncated to this fraction of their rank, 50% or 0.5.",
+        help="Attack the net with all layers but the last truncated to this fraction of the rank, 50% or 0.5.",
     ),
     Option(
         ["--save-images/--no-save-images"], default=False, show_default=True, section=EVALUATION,
@@ -53,7 +53,7 @@ OWN = [
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How attacks are carried out: on how many test images, following which net, with what else; of which truncation."""
+    """How attacks are carried out: on how many test images, following which net, with what else, of which net."""
 
     examples: int | None = None
     surrogate: Session | None = None

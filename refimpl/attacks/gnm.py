@@ -27,9 +27,9 @@ def gnm(
 
     An example of clean class k is fooled when a margin $M_l = z_k - z_l$ turns negative. Linearised, the best step
     of length h in the norm p lowers $M_l$ by $h \|\nabla M_l\|_q$, with q the dual exponent. Each step therefore
-    aims at $l^* = \operatorname{arg\,min}_l M_l - h \|\nabla M_l\|_q$, chosen anew, and goes h along the direction that attains
-    the dual norm: $-\mathrm{sign}(g)$ for p = inf, $-g / \|g\|_2$ for 2, and minus the sign of the largest entry
-    for 1 (the first of equals). The steps add up to at most eps by the triangle inequality, so there is no
+    aims at $l^* = \operatorname{arg\,min}_l M_l - h \|\nabla M_l\|_q$, chosen anew, and goes h along the direction that
+    attains the dual norm: $-\mathrm{sign}(g)$ for p = inf, $-g / \|g\|_2$ for 2, and minus the sign of the largest
+    entry for 1 (the first of equals). The steps add up to at most eps by the triangle inequality, so there is no
     projection; they can cancel, so the budget need not be used up.
 
     `margins` maps x to $M$ of shape (batch, K-1) and $\nabla M$ of shape (batch, K-1, n). Raises `UsageError` for an

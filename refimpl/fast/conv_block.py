@@ -1,6 +1,7 @@
 r"""A block of the convolutional net on NumPy, every array allocated once: convolution, max-pooling, activation.
 
-The mathematics is that of `layers.convolution` and `layers.pooling`, to the rounding; three things make it several times faster.
+The mathematics is that of `layers.convolution` and `layers.pooling`, to the rounding; three things make it several
+times faster.
 
 * Images are channels last, so that a patch is copied in k runs of k C numbers.
 * Patches are ordered by the corner of the pooling window they belong to: pooling is the maximum of four contiguous

@@ -156,7 +156,7 @@ def _flat_state(state: State) -> State:
 
 @dataclass(frozen=True)
 class GatheredExamples(Examples):
-    """`Examples` gathered as bytes: a quarter of the traffic of floats. The next batch of a size overwrites the last."""
+    """`Examples` gathered as bytes, a quarter of the traffic of floats; a batch overwrites the last of its size."""
 
     kept: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 

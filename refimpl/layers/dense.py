@@ -13,8 +13,9 @@ def affine(
     r"""$y = x W^\top + b$, one row an example: $W^i t^{i-1}$ of Eq. (1), and the bias the paper leaves out.
 
     $y_{ij} = \sum_k W_{jk} x_{ik} + b_j$, hence
-    $dx_{ik} = \sum_j dy_{ij} W_{jk}$, $\;dW_{jk} = \sum_i dy_{ij} x_{ik}$, $\;db_j = \sum_i dy_{ij}$. Raises `UsageError` where x
-    has another number of columns than W.
+    $dx_{ik} = \sum_j dy_{ij} W_{jk}$, $\;dW_{jk} = \sum_i dy_{ij} x_{ik}$, $\;db_j = \sum_i dy_{ij}$.
+
+    Raises `UsageError` where x has another number of columns than W.
     """
     xp = namespace(x)
     if x.shape[-1] != W.shape[-1]:

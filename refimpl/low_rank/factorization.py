@@ -39,7 +39,8 @@ def product(U: Float[Array, "m r"], S: Float[Array, "r r"], V: Float[Array, "*in
 def rank(shape: Sequence[int], fraction: float) -> int:
     r"""$r = \lceil \mathrm{fraction} \cdot \min(m, n) \rceil$ for a weight (m, *inputs) with n inputs.
 
-    The authors' compression ratio is 1 - fraction: it compresses the rank, not the r (m + n + r) numbers of the factors.
+    The authors' compression ratio is 1 - fraction: it compresses the rank, not the r (m + n + r) numbers of the
+    factors.
     Raises `UsageError` for a fraction not above 0, or above 1.
     """
     if not 0 < fraction <= 1:

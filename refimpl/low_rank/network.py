@@ -30,7 +30,7 @@ def ranks(params: Params, fraction: float) -> dict[str, int]:
 
 
 def factorised(params: Params, fraction: float) -> Params:
-    """`U1 S1 V1 b1 ...` for the dense `W1 b1 ...`, each weight but the last truncated to its fraction of the full rank."""
+    """`U1 S1 V1 b1 ...` for `W1 b1 ...`, each weight but the last truncated to a fraction of its full rank."""
     found: Params = {}
     r = ranks(params, fraction)
     for name, p in params.items():

@@ -7,8 +7,9 @@ One step, for a layer $W = U S V^\top$ with Euclidean gradients $g_U, g_S, g_V$:
 3. $U \leftarrow \mathrm{qf}(U - \alpha v_U)$, V likewise, the Q of QR with a positive diagonal of R;
 4. $S \leftarrow S - \alpha v_S$, followed by the constraint on its singular values.
 
-Where G is the gradient with respect to W, the flow on the manifold of rank r is $\dot U = -(I - U U^\top)\,G V S^{-1}$, and since
-$g_U = G V S^\top$ that is $C = (S S^\top)^{-1}$; for V it is $(S^\top S)^{-1}$: the preconditioner `exact`. The
+Where G is the gradient with respect to W, the flow on the manifold of rank r is
+$\dot U = -(I - U U^\top)\,G V S^{-1}$, and since $g_U = G V S^\top$ that is $C = (S S^\top)^{-1}$; for V it is
+$(S^\top S)^{-1}$: the preconditioner `exact`. The
 authors' program replaces it by a scalar, the default here: $(s_{min} / s_{max})^2$ of the S that the step before left,
 1 at first; in the mode `mean` one over the mean singular value at the start, which it never refreshes.
 """

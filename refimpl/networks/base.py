@@ -1,7 +1,9 @@
 """What a network is: settings, and the passes that they settle."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 from jaxtyping import Float
@@ -25,8 +27,8 @@ class Usual(NamedTuple):
     dataset: str = "mnist"
     steps: int = 10_000
     batch_size: int = 128
-    learning_rates: dict[str, dict[str, float]] = {}
-    tuned: dict[str, dict[str, float]] = {}
+    learning_rates: Mapping[str, Mapping[str, float]] = MappingProxyType({})
+    tuned: Mapping[str, Mapping[str, float]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)

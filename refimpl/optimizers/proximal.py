@@ -10,7 +10,9 @@ from .base import Optimizer, State
 
 @dataclass(frozen=True)
 class Proximal:
-    r"""Steps of `optimizer`, each followed by $\mathrm{prox}_{\alpha \lambda \|\cdot\|}$ of each term (Parikh and Boyd 2014).
+    r"""Steps of `optimizer`, each followed by the proximal step of each term (Parikh and Boyd 2014).
+
+    That is $\mathrm{prox}_{\alpha \lambda \|\cdot\|}$, with the learning rate $\alpha$.
 
     On a layer with several terms their proximal steps follow each other, which is not the proximal step of the sum: an
     assumption. Raises `UsageError` for an optimizer whose steps have no one length, and for a term without one.

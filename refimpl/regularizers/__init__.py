@@ -2,8 +2,8 @@
 
 None of the norms is differentiable where it matters most, at zero entries and at zero singular values. There the
 gradient given is the subgradient of least norm; and a subgradient step never makes an exact zero, which a proximal
-step does. Read `base`, then `l1`, `nuclear` and `joint`, the paper's; `margin_bound` and `operator_norms` are ours. Each
-file ends with its settings, registered under its name: a new file here is a regularizer on the command line.
+step does. Read `base`, then `l1`, `nuclear` and `joint`, the paper's; `margin_bound` and `operator_norms` are ours.
+Each file ends with its settings, registered under its name: a new file here is a regularizer on the command line.
 """
 
 from .base import REGULARIZERS, Batch, Regularizer

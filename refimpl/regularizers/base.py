@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Float, Int
 
@@ -24,6 +24,13 @@ class Batch(NamedTuple):
     y: Int[Array, "batch"]
     step: int = 1
     new_epoch: bool = False
+
+
+@runtime_checkable
+class Term(Protocol):
+    """What an objective adds: a `Regularizer`, or its faster twin."""
+
+    def value_and_grad(self, params: Params, batch: Batch) -> tuple[Any, Params]: ...
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..attacks import ATTACKS, PAPERS, InputAttack, input_attacks
 from ..backend import Backend, Params
+from ..backend import backend as make_backend
 from ..errors import UsageError
 from ..low_rank import LowRank, LowRankNetwork, LowRankSGD
 from ..networks import FCNN, NETWORKS, Network
@@ -76,55 +77,54 @@ class Config(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        layers = list(weights(self.network.init(_shapes)))
         for term in self.regularizers:
             term.check(self.network)
-            for layer in getattr(term, "layers", ()):
-                if layer not in layers:
-                    raise UsageError(
-                        f"{term.name}: a regularized layer must be one of {', '.join(layers)}, got {layer!r}"
-                    )
+        self._check_layers([layer for term in self.regularizers for layer in getattr(term, "layers", ())])
         if self.adversarial_fraction != 1 and self.attack is None:
             raise UsageError("an adversarial fraction needs an attack: --adversarial pgd")
         if self.low_rank and (self.regularizers or self.adversarial_weights):
             raise UsageError("regularizers and adversarial weights are for full weights, not for layers of low rank")
+        if self.attack is not None and not isinstance(self.attack, InputAttack):
+            raise UsageError(
+                f"{self.attack.name} does not perturb inputs alone: choose one of {', '.join(input_attacks())}"
+            )
         self.updates()
         self.trained()
 
+    def _check_layers(self, regularized: list[str]) -> None:
+        layers = list(weights(self.network.init(make_backend("numpy")))) if regularized else []
+        for layer in regularized:
+            if layer not in layers:
+                raise UsageError(f"a regularized layer must be one of {', '.join(layers)}, got {layer!r}")
+
     @classmethod
-    def from_table(cls, table: Any, where: str = "the configuration") -> "Config":
+    def from_table(cls, table: Any, where: str = "") -> "Config":
         """From nested tables, `{"network": {"cnn": {"padding": "same"}}, "seed": 1}`; strict, as settings are."""
+        try:
+            return cls(**cls._values(table))
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}" if where else str(error)) from None
+
+    @classmethod
+    def _values(cls, table: Any) -> dict[str, Any]:
+        """The fields that a table names, and what is usual for its network."""
         if not isinstance(table, Mapping):
-            raise UsageError(f"{where} must be a table of settings, got {table!r}")
+            raise UsageError(f"expected a table of settings, got {table!r}")
         known = [one.name for one in fields(cls) if one.name != "regularizers"] + ["regularizer"]
         for name in table:
             if name not in known:
-                raise UsageError(f"{where}: unknown setting {name!r}{nearest(name, known)}")
-        values = {name: value for name, value in table.items() if name not in (*PARTS, "regularizer", "low_rank")}
-        network = _choice(NETWORKS, table.get("network", {"fcnn": {}}), f"{where}: network")
-        values.setdefault("batch_size", network.usual.batch_size)
-        chosen = _with_usual(table.get("optimizer", {"sgd": {}}), network, bool(values.get("start")))
+                raise UsageError(f"unknown setting {name!r}{nearest(name, known)}")
+        values = {one.name: cls._accepted(one, kind, table[one.name]) for one, kind in kinds(cls) if one.name in table}
+        values["network"] = _choice(NETWORKS, table.get("network", {"fcnn": {}}), "network")
+        values.setdefault("batch_size", values["network"].usual.batch_size)
+        chosen = _with_usual(table.get("optimizer", {"sgd": {}}), values["network"], bool(values.get("start")))
+        values["optimizer"] = _choice(OPTIMIZERS, chosen, "optimizer")
+        values["regularizers"] = _terms(table.get("regularizer", {}))
         if "attack" in table:
-            values["attack"] = _choice(ATTACKS, _seeded(table["attack"], values.get("seed", 0)), f"{where}: attack")
-            if not isinstance(values["attack"], InputAttack):
-                raise UsageError(
-                    f"{where}: {values['attack'].name} does not perturb inputs alone: choose one of"
-                    f" {', '.join(input_attacks())}"
-                )
+            values["attack"] = _choice(ATTACKS, _seeded(table["attack"], values.get("seed", 0)), "attack")
         if "low_rank" in table:
-            values["low_rank"] = LowRank.from_table(table["low_rank"], f"{where}: low_rank")
-        try:
-            for one, kind in kinds(cls):
-                if one.name in values:
-                    values[one.name] = cls._accepted(one, kind, values[one.name])
-            return cls(
-                network=network,
-                optimizer=_choice(OPTIMIZERS, chosen, "optimizer"),
-                regularizers=_terms(table.get("regularizer", {}), "regularizer"),
-                **values,
-            )
-        except UsageError as error:
-            raise UsageError(f"{where}: {error}" if where else str(error)) from None
+            values["low_rank"] = LowRank.from_table(table["low_rank"], "low_rank")
+        return values
 
     def table(self) -> dict[str, Any]:
         """Nested tables that `from_table` makes the same configuration of; scalars first, as TOML wants them."""
@@ -223,36 +223,22 @@ class Config(Settings):
         return self.epochs or math.ceil(self.network.usual.steps / math.ceil(n_train / self.batch_size))
 
 
-class _Shapes:
-    """A backend for the shapes of first weights alone."""
-
-    def asarray(self, host: Any, dtype: Any = None) -> Any:
-        return host
-
-
-_shapes: Any = _Shapes()
-
-
 def _choice(registry: Registry, table: Any, where: str) -> Any:
     """The one thing a table chooses: `{"pgd": {"eps": 0.1}}`."""
     if not isinstance(table, Mapping) or len(table) != 1:
         raise UsageError(f"{where} must hold one table with its settings, such as {where}.{registry.names()[0]}")
     ((name, settings),) = table.items()
-    try:
-        kind = registry[name]
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from None
-    return kind.from_table(settings, f"{where}.{name}")
+    return registry[name].from_table(settings, f"{where}.{name}")
 
 
-def _terms(table: Any, where: str) -> tuple[Regularizer, ...]:
+def _terms(table: Any) -> tuple[Regularizer, ...]:
     """The regularizers of a table, in the order in which they are added, whatever the table's is."""
     if not isinstance(table, Mapping):
-        raise UsageError(f"{where} must hold tables, such as {where}.l1")
+        raise UsageError("regularizer must hold tables, such as regularizer.l1")
     for name in table:
         if name not in REGULARIZERS:
-            raise UsageError(f"{where}: unknown regularizer {name!r}{nearest(name, list(REGULARIZERS.names()))}")
-    return tuple(REGULARIZERS[name].from_table(table[name], f"{where}.{name}") for name in in_order(table))
+            raise UsageError(f"unknown regularizer {name!r}{nearest(name, list(REGULARIZERS.names()))}")
+    return tuple(REGULARIZERS[name].from_table(table[name], f"regularizer.{name}") for name in in_order(table))
 
 
 def _with_usual(table: Any, network: Network, tuned: bool) -> Any:
@@ -261,7 +247,7 @@ def _with_usual(table: Any, network: Network, tuned: bool) -> Any:
         return table
     ((name, settings),) = table.items()
     rates = network.usual.tuned if tuned else network.usual.learning_rates
-    usual: dict[str, float] = rates.get(name, {})
+    usual = rates.get(name, {})
     return {name: {**usual, **settings}}
 
 

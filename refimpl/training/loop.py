@@ -53,7 +53,7 @@ class Schedule(NamedTuple):
 
 
 class EpochLog(NamedTuple):
-    """One epoch: cross-entropies in nats, mean over the epoch's steps and over the test set after it; the rest after it.
+    """One epoch: cross-entropies in nats, mean over its steps and, after it, over the test set; the rest after it.
 
     `terms` are the regularizers' parts of the loss, on the test set where they depend on data; `layers` has the
     effective rank and sparsity of each weight matrix.

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from ..backend import Array, Params
 from ..networks.base import Network
-from ..regularizers.base import Batch, Regularizer
+from ..regularizers.base import Batch, Term
 
 
 @runtime_checkable
@@ -43,7 +43,7 @@ class Regularized:
     """
 
     objective: Objective
-    terms: tuple[Regularizer, ...]
+    terms: tuple[Term, ...]
 
     def value_and_grad(self, params: Params, batch: Batch) -> tuple[Float[Array, ""], Params]:
         loss, grads = self.objective.value_and_grad(params, batch)

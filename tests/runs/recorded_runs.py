@@ -1,7 +1,7 @@
 """Short runs and attacks, one after the other, and a hash of every array they leave: what must keep its bits.
 
-    python tests/runs/recorded_runs.py           # write tests/runs/recorded_runs.json
-    pytest tests/runs/test_recorded_runs.py      # compare with it
+python tests/runs/recorded_runs.py           # write tests/runs/recorded_runs.json
+pytest tests/runs/test_recorded_runs.py      # compare with it
 """
 
 import hashlib
@@ -83,10 +83,13 @@ ATTACKED = {
 
 
 def machine() -> dict[str, str]:
-    """What decides bits: NumPy, and the kernels of its BLAS."""
-    kernels = sorted({f"{pool['internal_api']} {pool['version']} {pool['architecture']}" for pool in threadpool_info()
-                      if pool["user_api"] == "blas"})  # fmt: skip
-    return {"numpy": np.__version__, "blas": ", ".join(kernels)}
+    """What decides bits: NumPy, and the kernels of its BLAS; SciPy has another."""
+    (kernel,) = (
+        f"{pool['internal_api']} {pool['version']} {pool['architecture']}"
+        for pool in threadpool_info()
+        if pool["user_api"] == "blas" and "numpy" in pool["filepath"]
+    )
+    return {"numpy": np.__version__, "blas": kernel}
 
 
 def hashes(root: Path) -> dict[str, str]:
