@@ -130,7 +130,7 @@ def test_it_continues_to_the_same_bits(small, optimizer, terms):
 
 
 def test_logs_carry_every_layer_and_every_term_of_the_loss(small):
-    terms = (L1({"W1": 0.01}), Nuclear({"W1": 0.02, "W2": 0.03}), Joint(0.1), MarginBound(0.5, 0.1, 0.01))
+    terms = (L1({"W1": 0.01}), Nuclear({"W1": 0.02, "W2": 0.03}), Joint(0.1), MarginBound(1e-3, 0.1, 0.001))
     (record,) = start(small, optimizer=SGD(0.01), terms=terms, epochs=1)
     W = [record.params[f"W{i}"] for i in range(1, 7)]
     product = W[5] @ W[4] @ W[3] @ W[2] @ W[1] @ W[0]
