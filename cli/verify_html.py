@@ -38,10 +38,10 @@ def _statement(row: dict[str, Any]) -> str:
     claim = escape(row["claim"])
     if row["counterexample"]:
         claim += f"<br>But with <code>{escape(numbers(row['counterexample']))}</code>: "
-        claim += f"<code>{escape(numbers(row['measured']))}</code>."
+        claim += f"<code>{escape(measurements(row))}</code>."
     if row["correction"]:
         claim += f"<br>Corrected: {escape(row['correction'])}"
-    return _row(row, escape(row["name"]), escape(row["location"]), escape(said(row)), claim)
+    return _row(row, escape(row["name"]), escape(row["location"]), escape(outcome(row)), claim)
 
 
 def _derivative(row: dict[str, Any]) -> str:
@@ -50,14 +50,18 @@ def _derivative(row: dict[str, Any]) -> str:
 
 
 def _row(row: dict[str, Any], *cells: str) -> str:
-    kind = "" if row["as_expected"] else ' class="wrong"'
+    kind = ' class="wrong"' if row["as_expected"] is False else ""
     return f"<tr{kind}>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def said(row: dict[str, Any]) -> str:
-    """The verdict, and how hard it was tried."""
-    verdict = row["verdict"] if row["verdict"] == "refuted" else f"{row['verdict']} in {row['examples']} examples"
-    return verdict if row["as_expected"] else f"{verdict}; expected: {row['expected']}"
+def outcome(row: dict[str, Any]) -> str:
+    """The outcome with the number of examples, and what was expected where it contradicts that."""
+    words = row["outcome"] if row["outcome"] == "refuted" else f"{row['outcome']} with {row['examples']} examples"
+    return f"{words}; expected: {row['expected']}" if row["as_expected"] is False else words
+
+
+def measurements(row: dict[str, Any]) -> str:
+    return numbers({one["quantity"]: one["value"] for one in row["measured"]})
 
 
 def numbers(values: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""p_eps against eps for w and Qw: Gaussian classes on a subspace, one perturbation for each example or one for all."""
+"""p_eps against eps for w and Qw: Gaussian classes on a subspace, universal and per-example perturbations."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ N_PIXELS, DIMENSION, EXAMPLES = 50, 5, 2000
 
 
 def draw() -> Drawing:
-    """w is the best classifier on the subspace plus noise off it, which training on the subspace cannot see."""
+    """w is the best classifier on the subspace plus noise off it, which does not change its output on the subspace."""
     rng = np.random.default_rng(0)
     V = np.linalg.qr(rng.normal(size=(N_PIXELS, DIMENSION)))[0]
     mean = V @ rng.normal(size=DIMENSION)
@@ -24,7 +24,7 @@ def draw() -> Drawing:
     ax = figure.subplots()
     columns: dict[str, np.ndarray] = {"eps": eps}
     for color, (name, u) in zip(("C0", "C1"), (("w", w), ("Qw", Q @ w)), strict=True):
-        for style, adversary, words in (("-", "sample", "one for each"), ("--", "universal", "one for all")):
+        for style, adversary, words in (("-", "sample", "per example"), ("--", "universal", "universal")):
             curve = np.array([gaussian_error(u, mean, V @ V.T, e, adversary) for e in eps])
             ax.plot(eps, curve, style, color=color, label=f"{name}, {words}")
             sampled = np.array([adversarial_error(u, x, y, e, adversary) for e in eps[::5]])

@@ -1,4 +1,4 @@
-"""Theorem 1 in the plane: the data on a line V, the classifier w, its projection Qw, and whom an attack reaches."""
+"""Theorem 1 in the plane: data on a line V, the classifier w, its projection Qw, and the examples an attack fools."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from refimpl.theory.linear import adversarial_error, l1_norm, margins, projectio
 from .drawing import Drawing
 
 EPS = 0.35
-CASES = (
+EXAMPLES = (
     ("the premise holds", np.array([1.0, 0.7]), np.radians(4.0)),
     ("the premise fails", np.array([1.0, 0.0]), np.radians(22.5)),
 )
@@ -22,7 +22,7 @@ def draw() -> Drawing:
     figure = Figure(figsize=(7.0, 6.8))
     axes = figure.subplots(2, 2)
     rows: list[dict[str, Any]] = []
-    for row, (premise, w, angle) in zip(axes, CASES, strict=True):
+    for row, (premise, w, angle) in zip(axes, EXAMPLES, strict=True):
         v = np.array([np.cos(angle), np.sin(angle)])
         along = np.concatenate([np.linspace(-1.4, -0.1, 9), np.linspace(0.1, 1.4, 9)])
         x, y = along[:, None] * v, np.sign(along)
@@ -37,8 +37,8 @@ def draw() -> Drawing:
 
 def _panel(ax: Axes, title: str, u: np.ndarray, x: np.ndarray, y: np.ndarray, v: np.ndarray) -> list[dict[str, Any]]:
     reached = margins(u, x, y) < EPS * l1_norm(u)
-    share = adversarial_error(u, x, y, EPS)
-    reach = EPS * l1_norm(u) / abs(u @ v)  # how far along V the attack moves the score
+    error = adversarial_error(u, x, y, EPS)
+    reach = EPS * l1_norm(u) / abs(u @ v)  # largest change of the score along V
     _segment(ax, 1.7 * v, color="0.75", zorder=0, label="the data's line V")
     _segment(ax, reach * v, color="C4", linewidth=7, alpha=0.45, zorder=1, label="within the attack's reach")
     normal = np.array([-u[1], u[0]]) / np.linalg.norm(u)
@@ -60,7 +60,7 @@ def _panel(ax: Axes, title: str, u: np.ndarray, x: np.ndarray, y: np.ndarray, v:
     worst = np.array([target, target - EPS * np.sign(u)])
     ax.plot(*worst.T, ".-", color="0.3", linewidth=0.8, markersize=4)
     ax.set(xlim=(-1.75, 1.75), ylim=(-1.45, 1.45), aspect="equal", xlabel="pixel 1", ylabel="pixel 2")
-    ax.set_title(f"{title}\n$s$ = {sparsity(u):.2f}, $\\|\\cdot\\|_1$ = {l1_norm(u):.2f}, $p_\\epsilon$ = {share:.2f}")
+    ax.set_title(f"{title}\n$s$ = {sparsity(u):.2f}, $\\|\\cdot\\|_1$ = {l1_norm(u):.2f}, $p_\\epsilon$ = {error:.2f}")
     return [
         {"panel": title, "x1": a[0], "x2": a[1], "label": int(b), "fooled": int(c)}
         for a, b, c in zip(x, y, reached, strict=True)

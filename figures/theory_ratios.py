@@ -1,4 +1,4 @@
-"""How often projecting helps: |Qw|_1 / |w|_1 over random subspaces of each dimension."""
+"""Distribution of |Qw|_1 / |w|_1 over random subspaces of each dimension: below 1 projecting is robust."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ def draw() -> Drawing:
         ax.set(xlabel=r"$\|Qw\|_1 / \|w\|_1$", xlim=(0, None), ylim=(0, 1))
         ax.set_title(f"{kind}, {N_PIXELS} pixels")
         ax.legend(title="dimension k of the subspace", loc="upper center", bbox_to_anchor=(0.5, -0.18))
-    axes[0].set_ylabel(f"share of {DRAWS} random subspaces")
+    axes[0].set_ylabel(f"fraction of {DRAWS} random subspaces")
     most = (1 + N_PIXELS**0.5) / 2
     axes[1].set_xlim(0, 1.05 * most)
     axes[1].axvline(most, color="0.3", linewidth=1, linestyle="--")

@@ -1,4 +1,4 @@
-"""The house as drawn in CONTRIBUTING.md: who may import whom, who names what, how large a room is."""
+"""The four wings of CONTRIBUTING.md: who may import whom, and who may name what."""
 
 import ast
 import re
@@ -13,33 +13,86 @@ LIBRARY = sorted((ROOT / "refimpl").rglob("*.py"))
 FIGURES = sorted((ROOT / "figures").rglob("*.py"))
 SOURCES = [*LIBRARY, *sorted((ROOT / "cli").rglob("*.py")), *FIGURES]
 
+CORE = (
+    *("errors", "backend", "tape", "rng", "atomic", "registry", "settings", "parameters", "validation"),
+    *("layers", "networks", "attacks", "regularizers", "optimizers", "measures", "training"),
+)
+"""From the ground up: a package imports from those before it, and from itself."""
+
 WINGS = {
-    "core": "errors backend tape rng atomic parameters validation layers networks attacks regularizers optimizers"
-    " measures training",
-    "fast": "fast",
-    "neighbours": "low_rank theory",
-    "machinery": "runs experiments data bench",
+    **dict.fromkeys(CORE, "core"),
+    **dict.fromkeys(("low_rank", "theory"), "neighbours"),
+    "fast": "fast twins",
+    **dict.fromkeys(("data", "runs", "experiments", "bench"), "machinery"),
 }
+MAY_IMPORT = {
+    "core": {"core"},
+    "neighbours": {"core", "neighbours"},
+    "fast twins": {"core", "neighbours", "fast twins"},
+    "machinery": {"core", "neighbours", "machinery"},
+}
+FAST_AS_WELL = ("bench",)
+"""Benchmarks time the fast twins by name; all else finds them through `runs.fast_twins`, or does without."""
+
+
+def package(name: str) -> str:
+    """The package or module below refimpl that a dotted name belongs to."""
+    return name.split(".")[1]
 
 
 def imports(path: Path) -> set[str]:
     """Absolute names of the modules a file imports, anywhere in it."""
-    package = list(path.relative_to(ROOT).with_suffix("").parts[:-1])
+    parts = list(path.relative_to(ROOT).with_suffix("").parts[:-1])
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
+            base = parts[: len(parts) - node.level + 1] if node.level else []
             stem = ".".join([*base, *([node.module] if node.module else [])])
             names |= {stem} if node.module else {f"{stem}.{alias.name}" for alias in node.names}
     return names
 
 
+def inside(path: Path) -> list[str]:
+    """What of refimpl a file imports."""
+    return sorted(name for name in imports(path) if name.startswith("refimpl."))
+
+
+def belongs_to(path: Path) -> str:
+    return path.relative_to(ROOT / "refimpl").parts[0].removesuffix(".py")
+
+
+WINGED = [path for path in LIBRARY if path.parent != ROOT / "refimpl" or not path.name.startswith("__")]
+
+
+def test_every_package_is_in_a_wing():
+    assert {belongs_to(path) for path in WINGED} == set(WINGS)
+
+
+@pytest.mark.parametrize("path", WINGED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_wing_imports_only_what_it_may(path):
+    here = belongs_to(path)
+    for name in inside(path):
+        there = WINGS[package(name)]
+        assert there in MAY_IMPORT[WINGS[here]] or (here in FAST_AS_WELL and there == "fast twins"), name
+
+
+@pytest.mark.parametrize("path", [p for p in WINGED if WINGS[belongs_to(p)] == "core"], ids=lambda path: path.stem)
+def test_imports_of_the_core_run_one_way(path):
+    here = belongs_to(path)
+    for name in inside(path):
+        there = package(name)
+        in_order = CORE.index(there) <= CORE.index(here)
+        assert in_order or (here, there) in {("optimizers", "regularizers")}, name
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_who_may_name_what(path):
     tops = {name.split(".")[0] for name in imports(path)}
-    if path in LIBRARY:
+    if path == ROOT / "refimpl" / "__main__.py":
+        assert tops <= {"importlib", "refimpl_cli"}
+    elif path in LIBRARY:
         assert not tops & {"click", "rich", "matplotlib", "refimpl_cli", "refimpl_figures"}
     elif path in FIGURES:
         assert not tops & {"rich", "refimpl_cli", "refimpl_figures"}
@@ -47,7 +100,7 @@ def test_who_may_name_what(path):
         assert not tops & {"numpy", "scipy", "matplotlib", "refimpl_cli", "refimpl_figures"}
     if path.name != "backend.py":
         assert "cupy" not in tops
-    if path.parent.name != "bench":
+    if "bench" not in path.parts:
         assert not tops & {"torch", "jax"}
     if path.parent.name != "statements":
         assert "hypothesis" not in tops
@@ -66,3 +119,17 @@ def test_the_backend_is_the_one_place_that_copies_to_the_host():
     for path in LIBRARY:
         if path.name != "backend.py":
             assert not re.search(r"\.get\(\)|asnumpy|\.item\(\)", path.read_text()), path
+
+
+def test_names_of_parameters_are_read_in_one_place():
+    """Elsewhere than in `parameters`, and the factors of `low_rank`, no file looks into a parameter's name."""
+    pattern = re.compile(r"""startswith\(["'][WbUSV]["']\)|name\[1:\]|name\[0\]""")
+    for path in LIBRARY:
+        if path.name != "parameters.py" and path.parent.name != "low_rank":
+            assert not pattern.search(path.read_text()), path
+
+
+def test_each_package_says_what_it_is_for():
+    for path in LIBRARY:
+        if path.name == "__init__.py":
+            assert len(ast.get_docstring(ast.parse(path.read_text())) or "") > 80, path

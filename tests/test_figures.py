@@ -34,12 +34,12 @@ def test_theory_draws_three_pictures_each_with_its_numbers(refimpl, drawn, tmp_p
 
 def test_the_error_of_the_projected_classifier_lies_below_and_both_start_alike(drawn):
     table = {name: list(map(float, values)) for name, values in columns(drawn / "theory-errors.csv").items()}
-    for adversary in ("one for each", "one for all"):
+    for adversary in ("per example", "universal"):
         before, after = table[f"p_eps(w), {adversary}"], table[f"p_eps(Qw), {adversary}"]
         assert before[0] == pytest.approx(after[0])
         assert all(q <= p + 1e-12 for p, q in zip(before, after, strict=True))
         assert before == sorted(before)
-    assert all(a >= b for a, b in zip(table["p_eps(w), one for each"], table["p_eps(w), one for all"], strict=True))
+    assert all(a >= b for a, b in zip(table["p_eps(w), per example"], table["p_eps(w), universal"], strict=True))
 
 
 def test_no_ratio_exceeds_its_bound_and_a_sparse_classifier_loses_more_often(drawn):

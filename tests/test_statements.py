@@ -1,4 +1,4 @@
-"""The paper's statements get the verdicts we expect; and they would not, were something broken."""
+"""Statements of the paper have the outcome we expect; with a broken formula they have not."""
 
 import math
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from backends import NUMPY
+from backends import BACKENDS, NUMPY
 from hypothesis import settings
 from hypothesis import strategies as st
 
@@ -17,10 +17,11 @@ from refimpl.attacks.lora_pgd import Factors
 from refimpl.errors import NumericalError, UsageError
 from refimpl.regularizers.l1 import soft_threshold
 from refimpl.tape import Pullback
-from refimpl.theory import gradcheck as derivatives
+from refimpl.theory import gradcheck
 from refimpl.theory.statements import (
     CORRECTED,
     HOLDS,
+    NOT_REFUTED,
     REFUTED,
     STATEMENTS,
     Claim,
@@ -34,38 +35,38 @@ from refimpl.theory.statements import (
     sensitivity,
     theorem,
 )
-from refimpl.theory.statements.statement import Case, require
-from refimpl.theory.statements.verdict import Verdict
+from refimpl.theory.statements.judge import Verdict
+from refimpl.theory.statements.statement import Example, require
 
-EXAMPLES = max(settings.default.max_examples, 600)  # fewer miss a counterexample now and then
+EXAMPLES = max(settings.default.max_examples, 150)
 ENTROPY = None if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 0
-ROOT = Path(__file__).parent.parent
+ONCE = [case for case in BACKENDS if case.id != "numpy-float32"]  # for what is computed in float64 everywhere
+THEORY = Path(__file__).parent.parent / "refimpl" / "theory"
 BY_NAME = {statement.name: statement for statement in STATEMENTS}
 
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda statement: statement.name)
 def test_the_verdict_is_the_expected_one(statement):
-    """What is false is tried again, twice at most, where no counterexample was found: now and then one is overlooked.
-
-    Which search overlooks one depends on more than its seed: hypothesis also draws constants of the modules loaded.
-    """
-    verdict = judge(statement, NUMPY, EXAMPLES, ENTROPY)
-    for entropy in (1, 2):
-        if statement.correction and verdict.verdict == HOLDS:
-            verdict = judge(statement, NUMPY, EXAMPLES, entropy)
-    assert verdict.as_expected, (verdict.verdict, verdict.counterexample, verdict.measured)
+    """A false claim that was not refuted is tried again, on twice as many examples each time, four times at most."""
+    verdict = judge(statement, NUMPY, EXAMPLES, ENTROPY, shrink=False)
+    for entropy in (1, 2, 3, 4):
+        if verdict.outcome == NOT_REFUTED:
+            verdict = judge(statement, NUMPY, 2**entropy * EXAMPLES, entropy, shrink=False)
+    assert verdict.as_expected, (verdict.outcome, verdict.counterexample, verdict.measured)
 
 
+@pytest.mark.parametrize("be", ONCE, indirect=True)
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda statement: statement.name)
 def test_nothing_is_refuted_that_holds_on_any_backend(statement, be):
-    """In float64 everywhere; a claim that is false as printed may not be caught in so few examples."""
+    """In float64 everywhere; of a false claim only the correction, for so few examples may not refute it."""
     claim = statement.correction or statement.claim
     verdict = judge(Statement(statement.name, statement.location, claim), be.backend, 10)
-    assert verdict.verdict == HOLDS, verdict.measured
+    assert verdict.outcome == HOLDS, verdict.measured
 
 
 def test_the_counterexample_of_the_proof_is_as_small_as_can_be():
-    verdict = judge(BY_NAME["theorem-1-proof-premise"], NUMPY, 2000)
+    printed = Statement("", "", BY_NAME["theorem-1-proof-premise"].claim)
+    verdict = judge(printed, NUMPY, 300)
     w, V, shown = verdict.counterexample["w"], verdict.counterexample["V"], verdict.measured
     assert np.count_nonzero(w) == 1
     Qw = V @ (V.T @ w)
@@ -81,48 +82,52 @@ def test_names_may_be_beginnings_and_must_fit():
         named(STATEMENTS, ("remark-1", "theorem-2"))
 
 
-def test_the_readme_names_statements_where_they_are():
-    table = (ROOT / "README.md").read_text().split("## What the paper says")[1].split("## ")[0]
-    rows = re.findall(r"\[(`[^\]]*`)\]\((refimpl/[^)]*)\) \|", table)
-    assert len(rows) >= 10
+def test_the_readme_of_the_theory_names_statements_where_they_are():
+    rows = re.findall(r"\[(`[^\]]*`)\]\((statements/[^)]*)\) \|", (THEORY / "README.md").read_text())
+    corrected = {statement.name for statement in STATEMENTS if statement.correction}
+    assert corrected - {"eq-3-rotation"} <= {name for names, _ in rows for name in re.findall(r"`([^`]*)`", names)}
     for names, path in rows:
         for name in re.findall(r"`([^`]*)`", names):
             assert name in BY_NAME
-            assert f'"{name}"' in (ROOT / path).read_text()
+            assert f'"{name}"' in (THEORY / path).read_text()
 
 
-def at_least_ten(c: Case) -> None:
+def at_least_ten(c: Example) -> None:
     require(c.n >= 10, {"n": c.n})
 
 
-def test_verdicts_of_a_true_a_false_and_a_mended_claim():
-    numbers = st.builds(Case, n=st.integers(0, 100))
+def test_outcomes_of_true_false_and_corrected_claims():
+    numbers = st.builds(Example, n=st.integers(0, 100))
     everything, large = Claim("", numbers, lambda c: None), Claim("", numbers.filter(lambda c: c.n >= 10), at_least_ten)
     wrong = Claim("", numbers, at_least_ten)
-    assert judge(Statement("", "", everything), NUMPY, 50).verdict == HOLDS
+    assert judge(Statement("", "", everything), NUMPY, 50).outcome == HOLDS
     refuted = judge(Statement("", "", wrong), NUMPY, 50)
-    assert (refuted.verdict, refuted.counterexample, refuted.measured) == (REFUTED, {"n": 0}, {"n": 0.0})
-    assert judge(Statement("", "", wrong, large), NUMPY, 50).verdict == CORRECTED
-    assert judge(Statement("", "", wrong, wrong), NUMPY, 50).verdict == REFUTED
-    with pytest.raises(NumericalError, match="no example in 50 met the premises"):
+    assert (refuted.outcome, refuted.counterexample, refuted.measured) == (REFUTED, {"n": 0}, {"n": 0.0})
+    assert judge(Statement("", "", wrong, large), NUMPY, 50).outcome == CORRECTED
+    assert judge(Statement("", "", wrong, wrong), NUMPY, 50).outcome == REFUTED
+    assert judge(Statement("", "", everything, wrong), NUMPY, 50).outcome == REFUTED  # the correction is always tried
+    undecided = judge(Statement("", "", everything, large), NUMPY, 50)
+    assert (undecided.outcome, undecided.as_expected, undecided.counterexample) == (NOT_REFUTED, None, None)
+    with pytest.raises(NumericalError, match="no example of 50 met the premise"):
         judge(Statement("", "", Claim("", numbers.filter(lambda c: False), at_least_ten)), NUMPY, 50)
 
 
 def test_an_error_in_a_check_is_no_refutation():
-    def broken(c: Case) -> None:
+    def broken(c: Example) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        judge(Statement("", "", Claim("", st.builds(Case), broken)), NUMPY, 5)
+        judge(Statement("", "", Claim("", st.builds(Example), broken)), NUMPY, 5)
 
 
-def test_a_record_is_plain_data():
-    record = judge(BY_NAME["certificate-sound"], NUMPY, 5).record()
-    assert record["as_expected"]
-    case = {"params": {"W1": np.eye(2)}, "layers": [np.ones(1)], "eps": 0.5}
-    record = Verdict(BY_NAME["certificate-sound"], REFUTED, 1, case, {"B": 1.0}).record()
-    assert record["counterexample"] == {"params": {"W1": [[1, 0], [0, 1]]}, "layers": [[1]], "eps": 0.5}
-    assert not record["as_expected"]
+def test_a_verdict_is_plain_data_as_a_dictionary():
+    row = judge(BY_NAME["certificate-sound"], NUMPY, 5).as_dict()
+    assert row["as_expected"]
+    example = {"params": {"W1": np.eye(2)}, "layers": [np.ones(1)], "eps": 0.5}
+    row = Verdict(BY_NAME["certificate-sound"], REFUTED, 1, example, {"B": 1.0}).as_dict()
+    assert row["counterexample"] == {"params": {"W1": [[1, 0], [0, 1]]}, "layers": [[1]], "eps": 0.5}
+    assert row["measured"] == [{"quantity": "B", "value": 1.0}]
+    assert row["as_expected"] is False
 
 
 def complement(V):
@@ -196,7 +201,7 @@ MUTANTS = [
     ("a condition number's root", sensitivity, "condition_number", lambda f: lambda S: f(S) ** 0.5,
      "sensitivity-attained"),
     ("activations for nothing", sensitivity, "_bound",
-     lambda f: lambda c: f(Case(layers=c.layers, slope=1.0)) * 0.5, "sensitivity-bound"),
+     lambda f: lambda c: f(Example(layers=c.layers, slope=1.0)) * 0.5, "sensitivity-bound"),
 ]  # fmt: skip
 
 
@@ -206,11 +211,12 @@ MUTANTS = [
 def test_what_is_broken_is_caught(monkeypatch, module, name, mutate, caught_by):
     monkeypatch.setattr(module, name, mutate(getattr(module, name)))
     (statement,) = named(STATEMENTS, (caught_by,))
-    assert not all(judge(statement, NUMPY, EXAMPLES, entropy).as_expected for entropy in range(3))
+    assert not all(judge(statement, NUMPY, EXAMPLES, entropy, shrink=False).as_expected for entropy in range(3))
 
 
+@pytest.mark.parametrize("be", ONCE, indirect=True)
 def test_every_derivative_is_right(be):
-    rows = derivatives.compare(be.backend)
+    rows = gradcheck.compare(be.backend)
     assert all(row.as_expected for row in rows), [row for row in rows if not row.as_expected]
     assert {row.against for row in rows} >= {"difference quotient"}
     assert ("autograd" in {row.against for row in rows}) == (be.backend.name == "numpy")
@@ -254,6 +260,11 @@ def flipped(pull: Pullback) -> Pullback:
     ],
 )
 def test_a_wrong_derivative_is_caught(monkeypatch, name, mutate, caught_by):
-    monkeypatch.setattr(derivatives, name, mutate(getattr(derivatives, name)))
-    wrong = {row.name for row in derivatives.compare(NUMPY) if not row.as_expected}
-    assert caught_by in wrong
+    """Of the derivatives only the one that `caught_by` names is compared, which passes without the change."""
+    every = gradcheck.derivatives
+    monkeypatch.setattr(gradcheck, "derivatives", lambda *a: (d for d in every(*a) if d.name == caught_by))
+    rows = gradcheck.compare(NUMPY)
+    assert rows
+    assert all(row.as_expected for row in rows)
+    monkeypatch.setattr(gradcheck, name, mutate(getattr(gradcheck, name)))
+    assert not all(row.as_expected for row in gradcheck.compare(NUMPY))

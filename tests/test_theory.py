@@ -1,6 +1,8 @@
 """Linear classifiers, convolutions as matrices, the certificate: against brute force, closed cases, loops."""
 
 import math
+import subprocess
+import sys
 
 import naive
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import seeds
 
-from refimpl.errors import UsageError
+from refimpl.errors import NumericalError, UsageError
 from refimpl.measures.certificates import margin_reach
 from refimpl.networks import fcnn
 from refimpl.theory.convolution_matrix import componentwise, convolution_matrix, kron, patchwise
@@ -104,6 +106,68 @@ def test_bad_input_is_refused():
     ):
         with pytest.raises(UsageError, match=message):
             bad()
+
+
+def test_what_is_not_finite_is_refused_and_not_counted_as_correct():
+    w, x, y = np.ones(2), np.ones((3, 2)), np.ones(3)
+    for bad in (math.nan, math.inf, -math.inf):
+        broken = np.array([[1.0, 1.0], [bad, 1.0], [1.0, 1.0]])
+        for refused, error_type, message in (
+            (lambda broken=broken: error(w, broken, y), UsageError, "x must be finite"),
+            (lambda broken=broken: error(broken[1], x, y), UsageError, "w must be finite"),
+            (lambda broken=broken: gaussian_error(w, broken[1], np.eye(2)), UsageError, "the mean must be finite"),
+            (lambda broken=broken: subspace(broken), NumericalError, "A must be finite"),
+            (lambda broken=broken: componentwise(broken, 2), UsageError, "A must be finite"),
+            (lambda bad=bad: convolution_matrix(np.full((1, 1, 1, 1), bad), 2, 2), UsageError, "filters must be"),
+        ):
+            with pytest.raises(error_type, match=message):
+                refused()
+    with pytest.raises(UsageError, match="labels must be -1 or 1"):
+        error(w, x, np.array([1.0, 0.0, -1.0]))
+    with pytest.raises(UsageError, match="labels must be -1 or 1"):
+        error(w, x, np.array([1.0, math.nan, -1.0]))
+
+
+def test_what_is_empty_is_refused():
+    for refused, message in (
+        (lambda: sparsity(np.zeros(0)), "w must be a vector with at least one entry"),
+        (lambda: subspace(np.zeros((0, 2))), "A must be a matrix with at least one row"),
+        (lambda: error(np.zeros(0), np.zeros((2, 0)), np.ones(2)), "w must be a vector with at least one entry"),
+        (lambda: patchwise(np.ones((1, 1)), 0), "at least 1"),
+        (lambda: kron(np.ones((0, 1)), np.ones((1, 1))), "A must be a matrix with at least one row"),
+        (lambda: convolution_matrix(np.ones((0, 1, 2, 2)), 3, 3), r"got shape \(0, 1, 2, 2\)"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            refused()
+    assert subspace(np.zeros((3, 0))).shape == (3, 0)  # no vectors span {0}
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    """In a process of its own, without the annotations that the test run enforces."""
+    code = """
+import numpy as np
+from refimpl.errors import UsageError
+from refimpl.theory.convolution_matrix import convolution_matrix
+from refimpl.theory.linear import error, gaussian_error, subspace
+for bad in (
+    lambda: error(np.ones(2), np.ones((3, 2)), np.ones(4)),
+    lambda: error(np.ones(2), np.ones((3, 4)), np.ones(3)),
+    lambda: error(np.ones(2), np.ones(2), np.ones(2)),
+    lambda: error(np.ones((2, 2)), np.ones((3, 2)), np.ones(3)),
+    lambda: gaussian_error(np.ones(2), np.ones(3), np.eye(2)),
+    lambda: gaussian_error(np.ones(2), np.ones(2), np.ones(2)),
+    lambda: subspace(np.ones(3)),
+    lambda: convolution_matrix(np.ones((1, 1, 2, 3)), 4, 4),
+    lambda: convolution_matrix(np.ones((2, 3)), 4, 4),
+):
+    try:
+        bad()
+    except UsageError as error_message:
+        print(error_message)
+"""
+    lines = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.splitlines()
+    assert len(lines) == 9
+    assert lines[0] == "w (2,), x (3, 2) and y (4,) do not fit: they must be (n,), (N, n) and (N,)"
 
 
 def test_a_linear_net_is_the_product_of_its_layers(rng):

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..low_rank.network import LowRankNetwork
-from ..networks.cnn import CNN
-from ..networks.fcnn import FCNN
+from ..networks import CNN, FCNN, LeNet5, Network
 from ..regularizers import Nuclear
 from ..training.adversarial import AdversarialInputs, AdversarialWeights
 from ..training.loop import Examples
@@ -16,6 +15,10 @@ from ..training.objective import CrossEntropy, Regularized
 from ..training.step import Step
 from .gradients import FastNetwork
 from .training import FastCrossEntropy, FastNuclear, GatheredExamples, flat_step
+
+
+TWINS = (FCNN, CNN, LeNet5)
+"""The networks whose passes are written twice."""
 
 
 @singledispatch
@@ -27,17 +30,16 @@ def accelerate(thing: Any, threads: int = 1) -> Any:
     return thing
 
 
-@accelerate.register(FCNN)
-@accelerate.register(CNN)
-@accelerate.register(LowRankNetwork)
-def _network(network: Any, threads: int = 1) -> FastNetwork:
-    return FastNetwork(network, threads)
+@accelerate.register
+def _network(network: Network, threads: int = 1) -> Network:
+    """A class derived from one that has a twin may compute something else, and has none."""
+    inner = network.network if isinstance(network, LowRankNetwork) else network
+    return FastNetwork(network, threads) if type(inner) in TWINS else network
 
 
 @accelerate.register
 def _cross_entropy(objective: CrossEntropy, threads: int = 1) -> Any:
-    twin = isinstance(objective.network, FCNN | CNN)
-    return FastCrossEntropy(objective.network, threads) if twin else objective
+    return FastCrossEntropy(objective.network, threads) if type(objective.network) in TWINS else objective
 
 
 @accelerate.register

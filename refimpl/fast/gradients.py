@@ -14,7 +14,6 @@ from ..layers.loss import margin_directions, margins
 from ..low_rank.network import LowRankNetwork
 from ..networks.base import Network
 from ..networks.cnn import CNN
-from ..networks.fcnn import FCNN
 from ..networks.gradients import Gradients
 from ..parameters import depth, n_classes
 from ..tape import Tape
@@ -38,7 +37,7 @@ def buffers(network: Network, params: Params, x: Float[np.ndarray, "batch n"], t
 class FastNetwork(Network):
     """A network whose `gradients` are the fast ones where the arrays are NumPy's."""
 
-    network: FCNN | CNN | LowRankNetwork
+    network: Network
     threads: int = 1
 
     @property

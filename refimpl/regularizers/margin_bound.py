@@ -122,7 +122,7 @@ class MarginBound(Regularizer):
     eps_weights: float = setting(0.0, "Radius of the weights.", unit="weights", at_least=0)
 
     def check(self, network: Network) -> None:
-        if not isinstance(network, FCNN):
+        if type(network) is not FCNN:
             raise UsageError(
                 f"the term margin-bound is derived for fcnn, whose activation is tanh, not for {network.name}"
             )

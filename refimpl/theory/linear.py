@@ -1,7 +1,7 @@
-r"""Section 3 in code: binary linear classifiers, their adversarial error, and the projection on the data's subspace.
+r"""Binary linear classifiers (Section 3): adversarial error, and the projection on the data's subspace.
 
 The classifier w gives x the label $\mathrm{sign}(w^\top x)$. An error is a *strictly* negative margin $y\,w^\top x$,
-as the paper defines it, so an example on the hyperplane is neither an error nor correctly classified.
+as the paper defines it, so an example on the hyperplane counts neither as an error nor as correctly classified.
 """
 
 import math
@@ -9,18 +9,23 @@ import math
 from jaxtyping import Float, Shaped
 
 from ..backend import Array, namespace
-from ..errors import UsageError
+from ..errors import NumericalError, UsageError
 from ..validation import check_budget
+from .validation import check_finite, check_matrix, check_sample, check_vector
 
 Vector = Float[Array, "n"]
 
 
 def subspace(A: Float[Array, "n k"]) -> Float[Array, "n d"]:
-    r"""An orthonormal basis of the columns of A, its other columns zero: $V$ with $V V^\top = Q$.
+    r"""Orthonormal basis of the column space of A, padded with zero columns: $V$ with $V V^\top = Q$.
 
-    Dependent columns span less than they are many, and none at all span {0}; singular values below the rounding of
-    the largest count as zero.
+    d = min(n, k); of these columns only rank(A) are nonzero, where singular values below the rounding error of the
+    largest count as zero. Waits for the device.
+
+    Raises `UsageError` unless A is a matrix with at least one row, `NumericalError` for nan or infinity in A.
     """
+    check_matrix("A", A)
+    check_finite("A", A, NumericalError)  # an infinite entry hangs LAPACK
     xp = namespace(A)
     U, s, _ = xp.linalg.svd(A, full_matrices=False)
     rounding = max(A.shape) * float(xp.finfo(A.dtype).eps)
@@ -33,7 +38,11 @@ def projection(V: Float[Array, "n k"]) -> Float[Array, "n n"]:
 
 
 def sparsity(w: Vector) -> float:
-    r"""$s(w) = \|w\|_1 / \|w\|_2$, Eq. (2) of a vector; nan for zero. Waits for the device."""
+    r"""$s(w) = \|w\|_1 / \|w\|_2$, Eq. (2) of a vector; nan for zero and for nan or infinity in w.
+
+    Waits for the device. Raises `UsageError` for an empty w.
+    """
+    check_vector("w", w)
     xp = namespace(w)
     peak = float(xp.max(xp.abs(w)))
     if not (math.isfinite(peak) and peak > 0):
@@ -43,7 +52,7 @@ def sparsity(w: Vector) -> float:
 
 
 def l1_norm(w: Vector) -> float:
-    """Waits for the device."""
+    r"""$\|w\|_1$. Waits for the device."""
     return float(namespace(w).sum(namespace(w).abs(w)))
 
 
@@ -53,7 +62,10 @@ def margins(w: Vector, x: Float[Array, "N n"], y: Float[Array, "N"]) -> Float[Ar
 
 
 def error(w: Vector, x: Float[Array, "N n"], y: Float[Array, "N"]) -> float:
-    r"""$p_0(w) = P(y\,w^\top x < 0)$ over the N examples, exactly. Waits for the device."""
+    r"""$p_0(w) = P(y\,w^\top x < 0)$ over the N examples, exactly. Waits for the device.
+
+    Raises `UsageError` as `adversarial_error`.
+    """
     return adversarial_error(w, x, y, 0.0)
 
 
@@ -64,17 +76,17 @@ def adversarial_error(
 
     The paper's definition has one perturbation for all examples, its proof one for each. `"sample"` is the proof's:
     $\eta = -y \epsilon\,\mathrm{sign}(w)$ lowers each margin by $\epsilon \|w\|_1$. `"universal"` is the definition's:
-    $w^\top \eta$ is any $|t| \le \epsilon \|w\|_1$, and the share of $y\,(w^\top x + t) < 0$ is a step function
+    $w^\top \eta$ is any $|t| \le \epsilon \|w\|_1$, and the fraction of $y\,(w^\top x + t) < 0$ is a step function
     of t, largest at an end of the interval or between two of its steps.
 
-    Raises `UsageError` for an empty sample, a negative or infinite `eps`, an unknown adversary.
+    Raises `UsageError` for shapes that do not fit, an empty sample, nan or infinity, labels other than -1 and 1, a
+    negative or infinite `eps`, an unknown adversary.
     """
     check_budget(eps)
-    if not x.shape[0]:
-        raise UsageError("an error rate needs at least one example, got none")
+    check_sample(w, x, y)
     xp, reach = namespace(x), eps * l1_norm(w)
     if adversary == "sample":
-        return _share(margins(w, x, y) - reach < 0)
+        return _fraction(margins(w, x, y) - reach < 0)
     if adversary != "universal":
         raise UsageError(f"unknown adversary {adversary!r}: choose sample or universal")
     steps = xp.sort(xp.clip(-(x @ w), -reach, reach))  # where w.x + t changes its sign
@@ -96,13 +108,23 @@ def gaussian_error(
     r"""$p_\epsilon(w)$ in closed form for $x \mid y \sim N(y \mu, \Sigma)$, with $P(y = 1)$ = `positive`.
 
     The margin is $N(m, \sigma^2)$ with $m = w^\top \mu$ and $\sigma^2 = w^\top \Sigma w$. So the error is
-    $\Phi((r - m) / \sigma)$ with $r = \epsilon \|w\|_1$ for one perturbation an example; for one t for all it is
+    $\Phi((r - m) / \sigma)$ with $r = \epsilon \|w\|_1$ for a perturbation per example; for a universal one, t, it is
     $\pi \Phi((-t - m) / \sigma) + (1 - \pi) \Phi((t - m) / \sigma)$ at its largest, which is at $t = \pm r$ or where
     the two densities are equal, $t = \sigma^2 \log(\pi / (1 - \pi)) / 2m$. Waits for the device.
 
-    Raises `UsageError` as `adversarial_error`, and for a share that is not between 0 and 1.
+    Raises `UsageError` for shapes that do not fit, nan or infinity, a negative or infinite `eps`, an unknown
+    adversary, a `positive` that is not between 0 and 1.
     """
     check_budget(eps)
+    check_vector("w", w)
+    n = w.shape[0]
+    if tuple(mean.shape) != (n,) or tuple(covariance.shape) != (n, n):
+        raise UsageError(
+            f"for w of shape ({n},) the mean must be ({n},) and the covariance ({n}, {n}), got {tuple(mean.shape)} and"
+            f" {tuple(covariance.shape)}"
+        )
+    for what, array in (("w", w), ("the mean", mean), ("the covariance", covariance)):
+        check_finite(what, array)
     if not 0 <= positive <= 1:
         raise UsageError(f"P(y = 1) must be between 0 and 1, got {positive}")
     m, sigma, reach = float(w @ mean), math.sqrt(max(float(w @ covariance @ w), 0.0)), eps * l1_norm(w)
@@ -117,13 +139,13 @@ def gaussian_error(
 
 
 def linear_net(layers: list[Float[Array, "_ _"]], w: Float[Array, "h"]) -> Vector:
-    r"""The classifier $W^1 \cdots W^{d-1} w$ that a net of d linear layers is; the paper's has $Q W^1$ for $W^1$."""
+    r"""The linear classifier $W^1 \cdots W^{d-1} w$ that a net of d linear layers computes."""
     for W in reversed(layers):
         w = W @ w
     return w
 
 
-def _share(hits: Shaped[Array, "N"]) -> float:
+def _fraction(hits: Shaped[Array, "N"]) -> float:
     xp = namespace(hits)
     return float(xp.mean(xp.astype(hits, xp.float64)))
 

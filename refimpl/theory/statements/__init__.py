@@ -1,11 +1,11 @@
-"""The paper's statements as objects: what `refimpl verify` and the tests try to refute, from one source.
+"""Statements of the paper as objects that `refimpl verify` and the tests try to refute.
 
-One file a subject, each a list of checks and a table of statements at its end; needs hypothesis.
+One file a subject: its checks, then a table of its statements. Needs hypothesis.
 """
 
 from . import bounds, convolution, linear, measures, sensitivity, theorem
-from .statement import CORRECTED, HOLDS, REFUTED, Claim, Refuted, Statement, named
-from .verdict import Verdict, judge
+from .judge import Verdict, judge, keep_files_in
+from .statement import CORRECTED, HOLDS, NOT_REFUTED, REFUTED, Claim, Refuted, Statement, named
 
 STATEMENTS: tuple[Statement, ...] = (
     *theorem.STATEMENTS,
@@ -19,6 +19,7 @@ STATEMENTS: tuple[Statement, ...] = (
 __all__ = [
     "CORRECTED",
     "HOLDS",
+    "NOT_REFUTED",
     "REFUTED",
     "STATEMENTS",
     "Claim",
@@ -26,5 +27,6 @@ __all__ = [
     "Statement",
     "Verdict",
     "judge",
+    "keep_files_in",
     "named",
 ]

@@ -1,4 +1,4 @@
-"""Bounds that we rely on: mutual information (Section 5), and margins under a perturbation of inputs and weights."""
+"""Bounds on the mutual information (Section 5), and on margins under a perturbation of inputs and weights."""
 
 import math
 
@@ -6,15 +6,15 @@ import numpy as np
 
 from ...backend import Array, Params, like, namespace
 from ...layers.loss import cross_entropy
-from ...measures.certificates import label_reach, margin_reach
+from ...measures.certificates import label_bound, margin_bound
 from ...measures.information import mutual_information
-from ...networks.fcnn import forward
-from .premises import clouds, nets
-from .statement import Case, Claim, Statement, at_most, equal, require
+from ...networks.fcnn import FCNN, forward, hidden
+from .statement import Claim, Example, Statement, at_most, equal, require
+from .strategies import clouds, nets
 
 
-def in_order(c: Case) -> None:
-    """And a smaller variance tells more."""
+def in_order(c: Example) -> None:
+    """Also: the bounds do not decrease where the variance of the noise does."""
     lower, upper = mutual_information(c.h, c.sigma2)
     most = math.log2(c.h.shape[0])
     measured = {"lower": lower, "upper": upper, "log2 N": most}
@@ -23,56 +23,56 @@ def in_order(c: Case) -> None:
         require(less <= more + 1e-9, {f"{name} at sigma^2": less, f"{name} at half of it": more})
 
 
-def closed_cases(c: Case) -> None:
-    """Equal points tell nothing; points far apart tell which of them it is; the order and the place tell nothing."""
+def closed_cases(c: Example) -> None:
+    """0 bits for equal points, log2 N for points far apart; invariance under permutation and translation."""
     xp = namespace(c.h)
     for bound in mutual_information(xp.zeros_like(c.h) + c.h[:1, :], c.sigma2):
         require(bound <= 1e-9, {"bits of N equal points": bound})
-    places = like(np.arange(c.h.shape[0]) * 1e4, c.h)
-    for bound in mutual_information(xp.zeros_like(c.h) + places[:, None], c.sigma2):
+    positions = like(np.arange(c.h.shape[0]) * 1e4, c.h)
+    for bound in mutual_information(xp.zeros_like(c.h) + positions[:, None], c.sigma2):
         require(equal(bound, math.log2(c.h.shape[0])), {"bits of N points far apart": bound, "N": c.h.shape[0]})
     before, after = (mutual_information(h, c.sigma2) for h in (c.h, xp.flip(c.h, axis=0) + 3))
     for a, b in zip(before, after, strict=True):
-        require(abs(a - b) <= 1e-6, {"bits": a, "bits, turned round and moved": b})
+        require(abs(a - b) <= 1e-6, {"bits": a, "bits, reversed and translated": b})
 
 
-def margins_stay_within_reach(c: Case) -> None:
-    """For random corners of both boxes, where the extremes of a net without hidden layers are."""
+def margins_stay_within_the_bound(c: Example) -> None:
+    """Random corners of both boxes, where a net without hidden layers has its extremes."""
     xp, rng = namespace(c.x), np.random.default_rng(c.seed)
-    reach = margin_reach(c.params, c.x, c.eps, c.eps_weights)
+    bound = margin_bound(FCNN(), c.params, c.x, c.eps, c.eps_weights)
     z = forward(c.params, c.x)[0]
     for _ in range(8):
         z2 = forward(*_corner(c, rng))[0]
         change = xp.abs((z2 - z)[:, :, None] - (z2 - z)[:, None, :])
-        beyond = float(xp.max(change - reach))
-        require(beyond <= 1e-9 * (1 + float(xp.max(xp.abs(z)))), {"a margin moved further than B by": beyond})
+        beyond = float(xp.max(change - bound))
+        require(beyond <= 1e-9 * (1 + float(xp.max(xp.abs(z)))), {"change of a margin minus B": beyond})
 
 
-def the_loss_stays_within_reach(c: Case) -> None:
-    """At a random corner, for random labels."""
+def the_loss_stays_within_the_bound(c: Example) -> None:
+    """One random corner, random labels."""
     xp, rng = namespace(c.x), np.random.default_rng(c.seed)
     z, z2 = forward(c.params, c.x)[0], forward(*_corner(c, rng))[0]
     y = like(rng.integers(0, z.shape[-1], z.shape[0]), c.x, xp.int64)
-    worst = xp.max(label_reach(c.params, c.x, y, c.eps, c.eps_weights), axis=-1)
-    before, after = (cross_entropy(logits[:, None, :], y[:, None])[0] for logits in (z, z2))  # one an example
+    worst = xp.max(label_bound(c.params, [c.x, *hidden(c.params, c.x)], y, c.eps, c.eps_weights), axis=-1)
+    before, after = (cross_entropy(logits[:, None, :], y[:, None])[0] for logits in (z, z2))  # one per example
     beyond = float(xp.max(xp.abs(after - before) - worst))
-    require(beyond <= 1e-9 * (1 + float(xp.max(after))), {"the loss moved further than max_j B_yj by": beyond})
+    require(beyond <= 1e-9 * (1 + float(xp.max(after))), {"change of the loss minus max_j B_yj": beyond})
 
 
-def wider_boxes_reach_further(c: Case) -> None:
-    """No radius, no reach; and none falls where one radius grows."""
+def the_bound_is_monotone(c: Example) -> None:
+    """0 without perturbation, and nondecreasing in each radius."""
     xp, none = namespace(c.x), dict.fromkeys(c.eps_weights, 0.0)
-    most = float(xp.max(xp.abs(margin_reach(c.params, c.x, 0.0, none))))
-    require(most == 0, {"reach without perturbation": most})
-    before = margin_reach(c.params, c.x, c.eps, c.eps_weights)
+    most = float(xp.max(xp.abs(margin_bound(FCNN(), c.params, c.x, 0.0, none))))
+    require(most == 0, {"B without perturbation": most})
+    before = margin_bound(FCNN(), c.params, c.x, c.eps, c.eps_weights)
     wider = [(c.eps + 0.1, c.eps_weights), *((c.eps, c.eps_weights | {name: r + 0.1}) for name, r in
                                              c.eps_weights.items())]  # fmt: skip
     for eps, eps_weights in wider:
-        fallen = float(xp.max(before - margin_reach(c.params, c.x, eps, eps_weights)))
-        require(fallen <= 1e-9 * (1 + float(xp.max(before))), {"in a wider box B fell by": fallen})
+        decrease = float(xp.max(before - margin_bound(FCNN(), c.params, c.x, eps, eps_weights)))
+        require(decrease <= 1e-9 * (1 + float(xp.max(before))), {"in a wider box B is smaller by": decrease})
 
 
-def _corner(c: Case, rng: np.random.Generator) -> tuple[Params, Array]:
+def _corner(c: Example, rng: np.random.Generator) -> tuple[Params, Array]:
     """Weights and inputs at a random corner of their boxes."""
     moved = {
         name: p + c.eps_weights.get(name, 0.0) * like(rng.choice([-1.0, 1.0], p.shape), p)
@@ -81,17 +81,17 @@ def _corner(c: Case, rng: np.random.Generator) -> tuple[Params, Array]:
     return moved, c.x + c.eps * like(rng.choice([-1.0, 1.0], c.x.shape), c.x)
 
 
-def linear_nets_reach_it(c: Case) -> None:
-    """With one layer and weights in place the bound is attained: by eps sign(W_i - W_j)."""
+def one_layer_attains_the_bound(c: Example) -> None:
+    """With one layer and unperturbed weights eps sign(W_i - W_j) attains the bound."""
     xp = namespace(c.x)
     W = c.params["W1"]
     params = {"W1": W, "b1": c.params["b1"]}
-    reach = margin_reach(params, c.x, c.eps, {})
+    bound = margin_bound(FCNN(), params, c.x, c.eps, {})
     z = forward(params, c.x)[0]
     for i in range(W.shape[0]):
         worst = forward(params, c.x + c.eps * xp.sign(W[i, :] - W[0, :]))[0]
         change = (worst - z)[:, i] - (worst - z)[:, 0]
-        apart = float(xp.max(xp.abs(change - reach[:, i, 0])))
+        apart = float(xp.max(xp.abs(change - bound[:, i, 0])))
         require(apart <= 1e-9, {"|change of the margin - B|": apart})
 
 
@@ -99,32 +99,35 @@ STATEMENTS = (
     Statement(
         "mutual-information-order",
         "Section 5, after Kolchinsky and Tracey 2017",
-        Claim("0 <= lower bound <= upper bound <= log2 N, and neither falls where the noise does", clouds(), in_order),
+        Claim("0 <= lower bound <= upper bound <= log2 N, and neither decreases where the variance of the noise does",
+              clouds(), in_order),
     ),
     Statement(
         "mutual-information-closed",
         "Section 5, after Kolchinsky and Tracey 2017",
-        Claim("both bounds are 0 for equal points, log2 N for points far apart, and see neither order nor place",
+        Claim("both bounds are 0 for equal points, log2 N for points far apart, and invariant under permutation "
+              "and translation",
               clouds(), closed_cases),
     ),
     Statement(
         "certificate-sound",
         "ours, for the setting of arXiv 2102.11935",
-        Claim("no margin moves by more than B under perturbed inputs and weights", nets(), margins_stay_within_reach),
+        Claim("no margin changes by more than B under perturbed inputs and weights", nets(),
+              margins_stay_within_the_bound),
     ),
     Statement(
         "certificate-loss",
         "ours, for the setting of arXiv 2102.11935",
-        Claim("the cross-entropy moves by no more than the largest B_yj", nets(), the_loss_stays_within_reach),
+        Claim("the cross-entropy changes by no more than the largest B_yj", nets(), the_loss_stays_within_the_bound),
     ),
     Statement(
         "certificate-monotone",
         "ours, for the setting of arXiv 2102.11935",
-        Claim("B is 0 without perturbation and falls in no wider box", nets(), wider_boxes_reach_further),
+        Claim("B is 0 without perturbation and nondecreasing in each radius", nets(), the_bound_is_monotone),
     ),
     Statement(
         "certificate-tight",
         "ours, for the setting of arXiv 2102.11935",
-        Claim("for one layer and inputs alone B is attained", nets(), linear_nets_reach_it),
+        Claim("B is attained for one layer and unperturbed weights", nets(), one_layer_attains_the_bound),
     ),
 )  # fmt: skip

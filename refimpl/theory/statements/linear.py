@@ -1,4 +1,4 @@
-"""Adversaries of a linear classifier: what the definition of p_eps, the proof and the attacks take for granted."""
+"""Adversaries of a linear classifier: assumptions of the definition of p_eps, of the proof and of the attacks."""
 
 import math
 
@@ -9,28 +9,28 @@ from ...attacks import fgsm, gnm
 from ...backend import Array, like, namespace
 from ...measures.accuracy import interval
 from ..linear import adversarial_error, error, gaussian_error, l1_norm, margins, projection, sparsity
-from .premises import classifications, gaussian_classes, linear_models
-from .statement import Case, Claim, Statement, at_most, equal, require
+from .statement import Claim, Example, Statement, at_most, equal, require
+from .strategies import classifications, gaussian_classes, linear_models
 
 
-def one_perturbation_is_as_bad_as_many(c: Case) -> None:
+def one_perturbation_is_as_bad_as_many(c: Example) -> None:
     each, one = (adversarial_error(c.w, c.x, c.y, c.eps, adversary) for adversary in ("sample", "universal"))
-    require(one == each, {"p_eps, one for all": one, "p_eps, one for each": each})
+    require(one == each, {"p_eps, universal": one, "p_eps, per example": each})
 
 
-def one_perturbation_is_at_most_as_bad(c: Case) -> None:
+def one_perturbation_is_at_most_as_bad(c: Example) -> None:
     each, one = (adversarial_error(c.w, c.x, c.y, c.eps, adversary) for adversary in ("sample", "universal"))
-    require(error(c.w, c.x, c.y) <= one <= each, {"p_eps, one for all": one, "p_eps, one for each": each})
+    require(error(c.w, c.x, c.y) <= one <= each, {"p_eps, universal": one, "p_eps, per example": each})
 
 
-def grows_with_the_budget(c: Case) -> None:
+def grows_with_the_budget(c: Example) -> None:
     for adversary in ("sample", "universal"):
         p, q = (adversarial_error(c.w, c.x, c.y, eps, adversary) for eps in (c.eps, 1.5 * c.eps))
         require(p <= q, {"p_eps": p, "p_1.5eps": q})
 
 
-def worst(c: Case, eta: Array) -> None:
-    """No perturbation within the budget leaves a smaller margin than `eta`, which leaves y w.x - eps |w|_1."""
+def worst(c: Example, eta: Array) -> None:
+    """`eta` leaves the margin y w.x - eps |w|_1, and no perturbation within the budget leaves a smaller one."""
     xp = namespace(c.w)
     ours, other = (margins(c.w, c.x + shift, c.y) for shift in (eta, c.eps * c.other))
     least = margins(c.w, c.x, c.y) - c.eps * l1_norm(c.w)
@@ -41,17 +41,17 @@ def worst(c: Case, eta: Array) -> None:
     require(better <= rounding, {"another perturbation's margin is smaller by": better})
 
 
-def sign_of_w(c: Case) -> None:
+def sign_of_w(c: Example) -> None:
     worst(c, -c.eps * namespace(c.w).sign(c.w) * namespace(c.x).ones_like(c.x))
 
 
-def minus_y_sign_of_w(c: Case) -> None:
-    """By the attack itself: the loss -y w.x has the gradient -y w."""
+def minus_y_sign_of_w(c: Example) -> None:
+    """FGSM itself: the loss -y w.x has the gradient -y w."""
     worst(c, fgsm(lambda x: -c.y[:, None] * c.w, c.x, eps=c.eps) - c.x)
 
 
-def dual_norms(c: Case) -> None:
-    """One step of GNM lowers the margin by eps times the dual norm of w, and no other direction does better."""
+def dual_norms(c: Example) -> None:
+    """One step of GNM lowers the margin by eps times the dual norm of w, and no other direction lowers it more."""
     xp = namespace(c.w)
 
     def one_margin(x: Array) -> tuple[Array, Array]:
@@ -71,38 +71,38 @@ def dual_norms(c: Case) -> None:
         require(better <= rounding, {f"another direction lowers it more by, l_{norm}": better})
 
 
-def shares(c: Case) -> dict[str, float]:
-    """P(correct under attack), and the proof's two other forms of it."""
+def correct_under_attack(c: Example) -> dict[str, float]:
+    """P(correct under attack), and the two other forms of it in the proof."""
     xp = namespace(c.w)
     m, reach = margins(c.w, c.x, c.y), c.eps * l1_norm(c.w)
 
-    def share(hits: Array) -> float:
+    def fraction(hits: Array) -> float:
         return float(xp.mean(xp.astype(hits, xp.float64)))
 
-    right = share(m > 0)
-    given = share((xp.abs(m) > reach) & (m > 0)) / right if right else 0.0
+    right = fraction(m > 0)
+    given = fraction((xp.abs(m) > reach) & (m > 0)) / right if right else 0.0
     return {
-        "P(y w.x > eps |w|_1)": share(m > reach),
+        "P(y w.x > eps |w|_1)": fraction(m > reach),
         "(1 - p_0) P(... | correct)": (1 - error(c.w, c.x, c.y)) * given,
         "1 - p_eps": 1 - adversarial_error(c.w, c.x, c.y, c.eps),
     }
 
 
-def complements(c: Case) -> None:
+def complements(c: Example) -> None:
     assume(l1_norm(c.w) > 0)
-    found = shares(c)
+    found = correct_under_attack(c)
     first, *others = found.values()
     require(all(equal(first, other, 1e-12) for other in others), found)
 
 
-def complements_without_ties(c: Case) -> None:
+def complements_without_ties(c: Example) -> None:
     xp = namespace(c.w)
     m = margins(c.w, c.x, c.y)
     assume(not bool(xp.any((m == 0) | (xp.abs(m) == c.eps * l1_norm(c.w)))))
     complements(c)
 
 
-def distance_to_the_boundary(c: Case) -> None:
+def distance_to_the_boundary(c: Example) -> None:
     """At 0.999 of |w.x| / |w|_1 no perturbation changes the sign, at 1.001 one does."""
     xp = namespace(c.w)
     scores = c.x @ c.w
@@ -114,26 +114,26 @@ def distance_to_the_boundary(c: Case) -> None:
     require(bool(xp.all(beyond < 0)), {"margin just beyond": float(xp.max(beyond))})
 
 
-def gaussian_as_sampled(c: Case) -> None:
-    """Both adversaries, against 2,000 draws: within an interval that a right formula leaves once in 10^9 times."""
+def gaussian_as_sampled(c: Example) -> None:
+    """Both adversaries, against 2,000 draws: within an interval that a right formula misses once in 10^9 times."""
     rng = np.random.default_rng(c.seed)
     y = np.where(rng.random(2000) < c.positive, 1.0, -1.0)
     noise = like(rng.normal(size=(2000, c.root.shape[1])), c.w)
     y = like(y, c.w)
     x = y[:, None] * c.mean + noise @ namespace(c.w).matrix_transpose(c.root)
     p = gaussian_error(c.w, c.mean, _covariance(c), c.eps)
-    share = adversarial_error(c.w, x, y, c.eps)
-    low, high = interval(round(2000 * share), 2000, 1 - 1e-9)
-    require(low <= p <= high, {"p_eps, closed form": p, "p_eps, sampled": share})
+    fraction = adversarial_error(c.w, x, y, c.eps)
+    low, high = interval(round(2000 * fraction), 2000, 1 - 1e-9)
+    require(low <= p <= high, {"p_eps, closed form": p, "p_eps, sampled": fraction})
     one, each = gaussian_error(c.w, c.mean, _covariance(c), c.eps, "universal", c.positive), p
-    require(at_most(one, each), {"p_eps, one for all": one, "p_eps, one for each": each})
+    require(at_most(one, each), {"p_eps, universal": one, "p_eps, per example": each})
     t = c.eps * l1_norm(c.w) * rng.uniform(-1, 1)
-    share = float(namespace(c.w).mean(namespace(c.w).astype(margins(c.w, x, y) + y * t < 0, c.w.dtype)))
-    low, high = interval(round(2000 * share), 2000, 1 - 1e-9)
-    require(low <= one, {"p_eps, one for all, closed form": one, "error at one of its perturbations": share})
+    fraction = float(namespace(c.w).mean(namespace(c.w).astype(margins(c.w, x, y) + y * t < 0, c.w.dtype)))
+    low, high = interval(round(2000 * fraction), 2000, 1 - 1e-9)
+    require(low <= one, {"p_eps, universal, closed form": one, "error at one perturbation": fraction})
 
 
-def gaussian_theorem(c: Case) -> None:
+def gaussian_theorem(c: Example) -> None:
     Qw = projection(c.V) @ c.w
     p, q = gaussian_error(c.w, c.mean, _covariance(c)), gaussian_error(Qw, c.mean, _covariance(c))
     require(equal(p, q), {"p_0(w)": p, "p_0(Qw)": q})
@@ -143,7 +143,7 @@ def gaussian_theorem(c: Case) -> None:
         require(at_most(q, p), {"p_eps(w)": p, "p_eps(Qw)": q})
 
 
-def _covariance(c: Case) -> Array:
+def _covariance(c: Example) -> Array:
     return c.root @ namespace(c.root).matrix_transpose(c.root)
 
 
@@ -153,32 +153,32 @@ STATEMENTS = (
     Statement(
         "p-eps-one-perturbation",
         "Section 3, definition of p_eps",
-        Claim("the error under the worst perturbation for all examples is that under the worst for each, as the proof "
-              "computes it", binary, one_perturbation_is_as_bad_as_many),
+        Claim("the error under the worst universal perturbation is that under the worst perturbation per example, "
+              "which the proof computes", binary, one_perturbation_is_as_bad_as_many),
         Claim("it is at most that, and at least p_0", binary, one_perturbation_is_at_most_as_bad),
     ),
     Statement(
         "p-eps-monotone",
         "Section 3, definition of p_eps (ours)",
-        Claim("p_eps does not fall where eps grows", binary, grows_with_the_budget),
+        Claim("p_eps is nondecreasing in eps", binary, grows_with_the_budget),
     ),
     Statement(
         "fgsm-optimal",
         "Section 3; Theorem 1, its proof",
-        Claim("as the proof prints it: eta = -eps sign(w) lowers every margin most", linear, sign_of_w),
-        Claim("eta = -y eps sign(w) does, by eps |w|_1", linear, minus_y_sign_of_w),
+        Claim("as printed in the proof: eta = -eps sign(w) minimizes every margin", linear, sign_of_w),
+        Claim("eta = -y eps sign(w) does, and lowers it by eps |w|_1", linear, minus_y_sign_of_w),
     ),
     Statement(
         "gnm-dual-norm",
         "Section 3, on dual norms",
-        Claim("within eps in the norm inf, 2 or 1 a margin can fall by eps times the dual norm of w, and GNM does that",
-              linear, dual_norms),
+        Claim("within eps in the norm inf, 2 or 1 a margin falls by at most eps times the dual norm of w, and GNM "
+              "attains it", linear, dual_norms),
     ),
     Statement(
         "proof-complements",
         "Theorem 1, its proof",
         Claim("P(y w.x > eps |w|_1) = (1 - p_0) P(|w.x| > eps |w|_1 | correct) = 1 - p_eps", binary, complements),
-        Claim("so it is where no margin is exactly 0 or eps |w|_1", binary, complements_without_ties),
+        Claim("this holds where no margin is exactly 0 or eps |w|_1", binary, complements_without_ties),
     ),
     Statement(
         "robustness-l1-norm",
@@ -188,7 +188,7 @@ STATEMENTS = (
     Statement(
         "p-eps-gaussian",
         "Section 3 (ours)",
-        Claim("for Gaussian classes the closed form of p_eps is what samples show", gaussian, gaussian_as_sampled),
+        Claim("for Gaussian classes the closed form of p_eps agrees with samples", gaussian, gaussian_as_sampled),
     ),
     Statement(
         "theorem-1-gaussian",

@@ -1,4 +1,4 @@
-"""Theorem 1, its proof, its remarks."""
+"""Theorem 1, its proof and the remarks after it."""
 
 from hypothesis import assume
 
@@ -7,66 +7,86 @@ from ...measures.rank_sparsity import effective_rank
 from ...networks import fcnn
 from ...tape import input_gradient
 from ..linear import adversarial_error, error, l1_norm, linear_net, projection, sparsity
-from .premises import classifications, coordinate_subspaces, linear_nets, nets, projections
-from .statement import Case, Claim, Statement, at_most, equal, require
+from .statement import Claim, Example, Statement, at_most, equal, require
+from .strategies import classifications, coordinate_subspaces, linear_nets, longer_projections, nets, projections
 
 
-def projected(c: Case) -> Array:
+def projected(c: Example) -> Array:
     return projection(c.V) @ c.w
 
 
-def accuracy_is_unchanged(c: Case) -> None:
+def accuracy_is_unchanged(c: Example) -> None:
     p, q = error(c.w, c.x, c.y), error(projected(c), c.x, c.y)
     require(p == q, {"p_0(w)": p, "p_0(Qw)": q})
 
 
-def no_less_robust(c: Case) -> None:
+def no_less_robust(c: Example) -> None:
     for adversary in ("sample", "universal"):
         p, q = (adversarial_error(w, c.x, c.y, c.eps, adversary) for w in (c.w, projected(c)))
         require(q <= p, {"p_eps(w)": p, "p_eps(Qw)": q})
 
 
-def no_less_robust_if_sparser(c: Case) -> None:
+def no_less_robust_if_sparser(c: Example) -> None:
     assume(sparsity(projected(c)) <= sparsity(c.w))
     no_less_robust(c)
 
 
-def no_less_robust_if_shorter(c: Case) -> None:
+def no_less_robust_if_shorter(c: Example) -> None:
     assume(l1_norm(projected(c)) <= l1_norm(c.w))
     no_less_robust(c)
 
 
-def norms_and_sparsities(c: Case) -> None:
+def norms_and_sparsities(c: Example) -> None:
     before, after = sparsity(c.w), sparsity(projected(c))
     assume(before > 0 and after > 0)
     p, q = l1_norm(c.w), l1_norm(projected(c))
     require(at_most(q, after / before * p), {"|Qw|_1": q, "s(Qw)/s(w) |w|_1": after / before * p})
 
 
-def shorter(c: Case) -> None:
+def shorter(c: Example) -> None:
     before, after = l1_norm(c.w), l1_norm(projected(c))
     measured = {"|w|_1": before, "|Qw|_1": after, "s(w)": sparsity(c.w), "s(Qw)": sparsity(projected(c))}
     require(at_most(after, before), measured)
 
 
-def shorter_if_not_sparser(c: Case) -> None:
+def shorter_if_not_sparser(c: Example) -> None:
     assume(sparsity(projected(c)) >= sparsity(c.w))
     shorter(c)
 
 
-def shorter_if_sparser(c: Case) -> None:
+def shorter_if_sparser(c: Example) -> None:
     assume(sparsity(projected(c)) <= sparsity(c.w))
     shorter(c)
 
 
-def longer_if_not_sparser(c: Case) -> None:
+def needs_the_l1_condition(c: Example) -> None:
+    before, after = l1_norm(c.w), l1_norm(projected(c))
+    assume(after > before * (1 + 1e-9))
+    p, q = (adversarial_error(w, c.x, c.y, c.eps) for w in (c.w, projected(c)))
+    require(q > p, {"p_eps(w)": p, "p_eps(Qw)": q, "|w|_1": before, "|Qw|_1": after})
+
+
+def fails_for_one_example(c: Example) -> None:
+    """x = Qw / |Qw|_2 with label 1 has the margin |Qw|_2 under both w and Qw; eps is between their two distances."""
+    Qw = projected(c)
+    before, after = l1_norm(c.w), l1_norm(Qw)
+    assume(after > before * (1 + 1e-6))
+    xp = namespace(Qw)
+    length = after / sparsity(Qw)
+    x, y, eps = (Qw / length)[None, :], xp.ones_like(Qw[:1]), 2 * length / (before + after)
+    for adversary in ("sample", "universal"):
+        p, q = (adversarial_error(w, x, y, eps, adversary) for w in (c.w, Qw))
+        require(p == 0 and q == 1, {"p_eps(w)": p, "p_eps(Qw)": q})
+
+
+def longer_if_not_sparser(c: Example) -> None:
     before, after = sparsity(c.w), sparsity(projected(c))
     assume(after > before * (1 + 1e-9))
     p, q = l1_norm(c.w), l1_norm(projected(c))
     require(not at_most(q, p), {"|w|_1": p, "|Qw|_1": q, "s(w)": before, "s(Qw)": after})
 
 
-def inside_nothing_changes(c: Case) -> None:
+def inside_nothing_changes(c: Example) -> None:
     xp = namespace(c.w)
     Qw = projected(c)
     distance, length = float(xp.max(xp.abs(Qw - c.w))), float(xp.max(xp.abs(c.w)))
@@ -76,8 +96,8 @@ def inside_nothing_changes(c: Case) -> None:
         require(p == q, {"p_eps(w)": p, "p_eps(Qw)": q})
 
 
-def strictly_shorter_outside(c: Case) -> None:
-    """Equal exactly where w is in V, which for whole numbers and unit vectors is exact."""
+def strictly_shorter_outside(c: Example) -> None:
+    """Equality exactly where w is in V; exact arithmetic for whole numbers and unit vectors."""
     xp, Qw = namespace(c.w), projected(c)
     inside = float(xp.max(xp.abs(Qw - c.w))) <= 1e-9 * float(xp.max(xp.abs(c.w)))
     before, after = l1_norm(c.w), l1_norm(Qw)
@@ -85,18 +105,18 @@ def strictly_shorter_outside(c: Case) -> None:
     require(held, {"|w|_1": before, "|Qw|_1": after})
 
 
-def sparser(c: Case) -> None:
+def sparser(c: Example) -> None:
     before, after = sparsity(c.w), sparsity(projected(c))
     require(at_most(after, before), {"s(w)": before, "s(Qw)": after})
 
 
-def at_most_half_of_one_and_root_n(c: Case) -> None:
+def at_most_half_of_one_and_root_n(c: Example) -> None:
     before, after, n = l1_norm(c.w), l1_norm(projected(c)), c.w.shape[0]
     require(at_most(after, before * (1 + n**0.5) / 2), {"|Qw|_1 / |w|_1": after / before if before else 0.0, "n": n})
 
 
-def any_net_is_unchanged(c: Case) -> None:
-    """V is spanned by (1, ..., 1); the gradient of f(Q.) is held to a difference quotient."""
+def any_net_is_unchanged(c: Example) -> None:
+    """V is spanned by (1, ..., 1); the gradient of f(Q.) is compared with a difference quotient."""
     xp = namespace(c.x)
     ones = xp.ones_like(c.x[0, :])
     v = ones / xp.sqrt(xp.sum(ones))
@@ -114,7 +134,7 @@ def any_net_is_unchanged(c: Case) -> None:
     require(apart <= 1e-6, {"|Q grad f - difference quotient|": apart})
 
 
-def low_rank_first_layer(c: Case) -> None:
+def low_rank_first_layer(c: Example) -> None:
     xp, Q = namespace(c.x), projection(c.V)
     first = Q @ c.layers[0]
     net, without = (linear_net([W, *c.layers[1:]], c.w) for W in (first, c.layers[0]))
@@ -137,13 +157,13 @@ STATEMENTS = (
     Statement(
         "theorem-1-robustness",
         "Theorem 1, second part",
-        Claim("if s(Qw) <= s(w), then p_eps(Qw) <= p_eps(w), one perturbation for all examples or one for each",
+        Claim("if s(Qw) <= s(w), then p_eps(Qw) <= p_eps(w), for a universal perturbation or one per example",
               binary, no_less_robust_if_sparser),
     ),
     Statement(
         "theorem-1-proof-bound",
         "Theorem 1, its proof",
-        Claim("|Qw|_1 <= s(Qw)/s(w) |w|_1, for a projection shortens every vector",
+        Claim("|Qw|_1 <= s(Qw)/s(w) |w|_1, because |Qw|_2 <= |w|_2",
               vectors, norms_and_sparsities),
     ),
     Statement(
@@ -156,12 +176,20 @@ STATEMENTS = (
         "theorem-1-necessary",
         "Theorem 1, its premise (ours)",
         Claim("the premise is necessary: if s(Qw) > s(w), then |Qw|_1 > |w|_1", vectors, longer_if_not_sparser),
-        Claim("it is enough that |Qw|_1 <= |w|_1: then p_eps(Qw) <= p_eps(w)", binary, no_less_robust_if_shorter),
+        Claim("it is sufficient that |Qw|_1 <= |w|_1: then p_eps(Qw) <= p_eps(w)", binary, no_less_robust_if_shorter),
+    ),
+    Statement(
+        "theorem-1-l1-condition",
+        "Theorem 1, its premise (ours)",
+        Claim("the weaker premise |Qw|_1 <= |w|_1 is necessary: if |Qw|_1 > |w|_1, then p_eps(Qw) > p_eps(w)", binary,
+              needs_the_l1_condition),
+        Claim("it is necessary for all data in the subspace at once: if |Qw|_1 > |w|_1, then p_eps(w) = 0 and "
+              "p_eps(Qw) = 1 for some eps and the one example x = Qw", longer_projections(), fails_for_one_example),
     ),
     Statement(
         "theorem-1-without-premise",
         "Theorem 1, its premise (ours)",
-        Claim("no premise is needed: p_eps(Qw) <= p_eps(w) for every subspace", binary, no_less_robust),
+        Claim("the premise can be dropped: p_eps(Qw) <= p_eps(w) for every subspace", binary, no_less_robust),
         Claim("without one, |Qw|_1 is at most (1 + root n)/2 times |w|_1", vectors, at_most_half_of_one_and_root_n),
     ),
     Statement(
@@ -172,15 +200,15 @@ STATEMENTS = (
     Statement(
         "after-proof-gain",
         "after the proof of Theorem 1",
-        Claim("if w is not in the subspace, then |Qw|_1 < |w|_1: projecting always gains", vectors,
+        Claim("if w is not in the subspace, then |Qw|_1 < |w|_1: \"always a gain\"", vectors,
               strictly_shorter_outside),
-        Claim("so it is where unit vectors span the subspace", coordinates, strictly_shorter_outside),
+        Claim("this holds where unit vectors span the subspace", coordinates, strictly_shorter_outside),
     ),
     Statement(
         "after-proof-premise",
         "after the proof of Theorem 1",
-        Claim("the premise s(Qw) <= s(w) is no demand where unit vectors span the subspace", coordinates, sparser),
-        Claim("there |Qw|_1 <= |w|_1, which is all that Theorem 1 needs", coordinates, shorter),
+        Claim("s(Qw) <= s(w) always holds where unit vectors span the subspace", coordinates, sparser),
+        Claim("there |Qw|_1 <= |w|_1, which is sufficient for Theorem 1", coordinates, shorter),
     ),
     Statement(
         "after-proof-any-classifier",
@@ -191,7 +219,7 @@ STATEMENTS = (
     Statement(
         "after-proof-overparametrized",
         "after the proof of Theorem 1",
-        Claim("the linear net of QW1, W2, ... computes on the subspace what that of W1, W2, ... does; r(QW1) <= root k",
+        Claim("on the subspace the linear nets QW1, W2, ... and W1, W2, ... are equal; r(QW1) <= root k",
               linear_nets(), low_rank_first_layer),
     ),
 )  # fmt: skip
