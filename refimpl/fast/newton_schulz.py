@@ -11,10 +11,10 @@ from jaxtyping import Float
 from ..regularizers.nuclear import inverse_sqrt
 
 CLOSE = 1e-3
-"""|R| of the last iteration: of what is alike in all directions it leaves about |R|^2, which in float32 is rounding."""
+"""|R| of the last iteration: it leaves about |R|^2, which in float32 is rounding, where Z and A commute."""
 ACCURATE = 1e-5
-"""What the last iteration may leave of the rest. Z and A do not quite commute, so that an entry of the correction between
-singular values of the ratio k is (k + 1)^2 / 4k times as large as it should be."""
+"""What it may leave where they do not: the correction between singular values of the ratio k is (k + 1)^2 / 4k times as
+large as it should be."""
 FAR = 0.3
 """|R| from which the iteration is not trusted to come back; a rank-deficient W never goes below 1."""
 WELL_CONDITIONED = 5.0

@@ -127,7 +127,7 @@ def test_the_bound_is_refused_where_there_is_none():
     network = CNN(filters=(2, 2), side=10, hidden_units=3)
     params, x = network.init(NUMPY), np.zeros((1, 100), "f4")
     for refused in (margin_bound, lambda *a: certified(*a[:3], np.zeros(1, int), *a[3:])):
-        with pytest.raises(UsageError, match="supports dense networks.*cnn is none: take fcnn"):
+        with pytest.raises(UsageError, match=r"supports dense networks.*cnn is none: take fcnn"):
             refused(network, params, x, 0.1, 0.1)
     with pytest.raises(UsageError, match="dense networks only, and W1 is a convolution"):
         movements(params, [x], 0.1, 0.1)

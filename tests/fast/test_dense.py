@@ -1,7 +1,5 @@
 """The fast gradients of the dense net are the readable ones: float64 to 1e-12, float32 to a few roundings."""
 
-import threading
-
 import numpy as np
 import pytest
 from backends import FAKE, NUMPY
