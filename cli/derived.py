@@ -157,7 +157,7 @@ def options_of(
     owners: dict[str, dict[str, tuple[Field, Any]]] = {}
     for owner, settings in kinds_by_name.items():
         for one, kind in kinds(settings):
-            if one.name not in leave_out:
+            if one.name not in leave_out and not one.metadata["about"].of_data:
                 owners.setdefault(one.name, {})[owner] = (one, kind)
     return [
         _option(name, fields, len(kinds_by_name), section=section, path=(*path, name), several=several)
