@@ -124,12 +124,13 @@ def check(name: str, value: Any, kind: Any, about: About) -> None:
         raise UsageError(f"{name} cannot be {value!r}")
     if about.choices and value not in about.choices:
         raise UsageError(f"{name} must be one of {', '.join(about.choices)}, got {value!r}")
-    parts = value.items() if isinstance(value, Mapping) else [("", value)]
-    for layer, number in parts:
+    parts = value if isinstance(value, Mapping) else {}
+    for layer in parts:
+        if not (layer[:1] == "W" and layer[1:].isdecimal()):
+            raise UsageError(f"{name} is by layer, W1, W2, ...; got {layer!r}")
+    for layer, number in (parts or {"": value}).items():
         if type(number) in (int, float):
             _within(f"{name} {layer}".strip(), number, about)
-        if layer and not (layer[:1] == "W" and layer[1:].isdecimal()):
-            raise UsageError(f"{name} is by layer, W1, W2, ...; got {layer!r}")
 
 
 def _within(name: str, number: int | float, about: About) -> None:

@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .backend import Array, Params
+import numpy as np
+
+from .backend import Array, Params, namespace
 from .errors import UsageError
 from .parameters import weights
 
@@ -29,6 +31,17 @@ def check_inputs(params: Params, x: Array, n: int) -> None:
         raise UsageError(f"the parameters have different dtypes: {found}")
     if x.dtype != dtype or 0 in x.shape or x.shape[-1] != n:
         raise UsageError(f"expected inputs {dtype}(1 or more, {n}), got {x.dtype}{tuple(x.shape)}")
+
+
+def check_labels(y: Array, shape: tuple[int, ...], classes: int) -> None:
+    """Raise `UsageError` unless y are whole numbers of this shape, on the host also unless from 0 to classes - 1.
+
+    Elsewhere the values are not looked at, which would wait for the device.
+    """
+    if tuple(y.shape) != tuple(shape) or not namespace(y).isdtype(y.dtype, "integral"):
+        raise UsageError(f"expected labels of whole numbers {tuple(shape)}, got {y.dtype}{tuple(y.shape)}")
+    if isinstance(y, np.ndarray) and y.size and not 0 <= int(y.min()) <= int(y.max()) < classes:
+        raise UsageError(f"labels must be from 0 to {classes - 1}, got {y.min()} to {y.max()}")
 
 
 def check_radii(eps_weights: float | Mapping[str, float], params: Params) -> dict[str, float]:

@@ -13,6 +13,7 @@ import pytest
 from backends import BACKENDS, TestBackend
 from click.testing import CliRunner, Result
 from hypothesis import settings
+from jaxtyping import config
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 settings.register_profile("dev", deadline=None, max_examples=25)
@@ -29,6 +30,12 @@ def be(request: pytest.FixtureRequest) -> TestBackend:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20190129)
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Functions without the checks of their annotations, as users have them."""
+    monkeypatch.setattr(config, "jaxtyping_disable", True)
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ class Microbatch:
 
     def __init__(self, batch: int, params: Params, network: CNN) -> None:
         self.blocks: list[ConvBlock] = []
+        self.shape = batch, network.channels, network.side, network.side
         side = network.side
         for W in (params["W1"], params["W2"]):
             border = 0 if network.padding == "valid" else W.shape[-1] // 2
@@ -46,7 +47,7 @@ class Microbatch:
 
     def forward(self, x: Float[np.ndarray, "batch n"], weights: Weights) -> None:
         self.weights = weights
-        maps = x.reshape(self.blocks[0].inside.shape)
+        maps = x.reshape(self.shape).transpose(0, 2, 3, 1)
         for block, (W, b) in zip(self.blocks, weights, strict=True):
             block.inside[...] = maps
             block.forward(W, b)
@@ -81,7 +82,7 @@ class Microbatch:
         for block, (W, _) in zip(reversed(self.blocks), reversed(self.weights), strict=True):
             block.backward(dh)
             dh = block.input_gradient(W)
-        out.reshape(dh.shape)[...] = dh
+        out.reshape(self.shape)[...] = dh.transpose(0, 3, 1, 2)
 
     def _to_blocks(self) -> Float[np.ndarray, "batch h w C"]:
         """Gradient with respect to the features, channels last."""

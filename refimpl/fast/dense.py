@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from ..backend import Params
 from ..parameters import n_classes
+from ..validation import check_labels
 from .activations import activate, derivative
 
 
@@ -108,5 +109,9 @@ class DenseBuffers:
 
 
 def one_hot(y: Int[np.ndarray, "batch"], params: Params) -> Float[np.ndarray, "batch classes"]:
-    """Targets in the dtype of the parameters, with as many classes as the last layer has units."""
+    """Targets in the dtype of the parameters, with as many classes as the last layer has units.
+
+    Raises `UsageError` for what are no labels.
+    """
+    check_labels(y, y.shape[:1], n_classes(params))
     return np.eye(n_classes(params), dtype=params["b1"].dtype)[y]

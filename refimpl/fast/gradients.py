@@ -17,7 +17,7 @@ from ..networks.cnn import CNN
 from ..networks.gradients import Gradients
 from ..parameters import depth, n_classes
 from ..tape import Tape
-from ..validation import check_inputs
+from ..validation import check_inputs, check_labels
 from .cnn import CNNBuffers, Microbatch
 from .dense import DenseBuffers, one_hot
 
@@ -107,6 +107,7 @@ class FastGradients(Gradients):
 
     def margins(self, k: Int[np.ndarray, "batch"]) -> Callable[[Array], tuple[Array, Array]]:
         """One backward pass a margin through the same forward pass."""
+        check_labels(k, k.shape[:1], n_classes(self.params))
         mine, D = _Mine(self), margin_directions(k, n_classes(self.params), self.params["b1"].dtype)
 
         def margins_at(
@@ -129,6 +130,7 @@ class FastGradients(Gradients):
     def weights(self, x: Float[np.ndarray, "batch n"], y: Int[np.ndarray, "batch"]) -> tuple[Array, Params]:
         grads = {name: np.empty_like(p) for name, p in self.params.items()}
         passes = buffers(self.network, self.params, x, self.threads)
+        check_labels(y, x.shape[:1], n_classes(self.params))
         return passes.value_and_grad(x, one_hot(y, self.params), grads), grads
 
 

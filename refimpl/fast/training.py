@@ -5,7 +5,7 @@ norm's gradient is carried from step to step, and all parameters lie in one vect
 update is two calls and not twenty-four. Parity tests hold all of it to `training`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,9 @@ from ..optimizers import SGD, Optimizer, Proximal, State, Updates
 from ..parameters import as_matrix, n_classes
 from ..regularizers import Batch, Nuclear, Regularizer
 from ..training.loop import Examples
+from ..training.objective import Objective
 from ..training.step import Step
+from ..validation import check_labels
 from .dense import one_hot
 from .gradients import Buffers, buffers
 from .newton_schulz import NewtonSchulzPolar
@@ -48,6 +50,7 @@ class FastCrossEntropy:
     def value_and_grad(self, params: Params, batch: Batch) -> tuple[np.floating, Params]:
         size = len(batch.x)
         if size not in self.buffers:
+            check_labels(batch.y, batch.x.shape[:1], n_classes(params))
             self.buffers[size] = buffers(self.network, params, batch.x, self.threads)
         if self.grads is None:
             self.grads = Flat(params)
@@ -83,6 +86,17 @@ class FastNuclear:
 
 
 @dataclass(frozen=True)
+class OwnGradients:
+    """An objective whose gradients the next call leaves as they are, for an optimizer that may keep them."""
+
+    objective: Objective
+
+    def value_and_grad(self, params: Params, batch: Batch) -> tuple[Any, Params]:
+        loss, grads = self.objective.value_and_grad(params, batch)
+        return loss, {name: gradient.copy() for name, gradient in grads.items()}
+
+
+@dataclass(frozen=True)
 class FlatOptimizer:
     """An elementwise optimizer on the vectors of `Flat` parameters and gradients, the parameters in place.
 
@@ -97,14 +111,17 @@ class FlatOptimizer:
 
     def update(self, params: Params, grads: Params, state: State, t: int) -> tuple[Params, State]:
         assert isinstance(params, Flat), "the parameters of a fast step lie in one vector"
-        vector = grads.vector if isinstance(grads, Flat) else Flat({name: grads[name] for name in params}).vector
+        if not (isinstance(grads, Flat) and list(grads) == list(params)):
+            grads = Flat({name: grads[name] for name in params})
+        vector = grads.vector
         if type(self.optimizer) is SGD and not self.optimizer.momentum:
             np.multiply(vector, self.optimizer.learning_rate, out=vector)
             np.subtract(params.vector, vector, out=params.vector)
             return params, state
         updated, state = self.optimizer.update({"": params.vector}, {"": vector}, state, t)
+        kept = {name: x.copy() if x is vector or x is params.vector else x for name, x in state.items()}
         params.vector[:] = updated[""]
-        return params, state
+        return params, kept
 
 
 @dataclass(frozen=True)
@@ -131,7 +148,7 @@ class FlatStep(Step):
     """A `Step` whose parameters, and each moment of whose state, lie in one vector."""
 
     def __post_init__(self) -> None:
-        self.state = _flat_state(self.state)
+        self.state = _flat_state(self.state, self.params)
         self.flat = Flat(self.params)
         self.params = self.flat
 
@@ -143,22 +160,24 @@ class FlatStep(Step):
 
 
 def flat_step(step: Step) -> FlatStep | Step:
-    """The step on vectors, where the optimizer takes each entry by itself."""
+    """The step on vectors, where the optimizer takes each entry by itself and its state follows the parameters."""
     optimizer = step.optimizer
     fast: Updates
+    if any(name.partition(".")[2] not in step.params for name in step.state):
+        return replace(step, objective=OwnGradients(step.objective))
     if isinstance(optimizer, Proximal) and optimizer.elementwise:
         fast = FlatProximal(FlatOptimizer(optimizer.optimizer), optimizer.terms)
     elif isinstance(optimizer, Optimizer) and optimizer.elementwise:
         fast = FlatOptimizer(optimizer)
     else:
-        return step
+        return replace(step, objective=OwnGradients(step.objective))
     return FlatStep(step.objective, fast, step.params, step.state)
 
 
-def _flat_state(state: State) -> State:
-    """An optimizer's moments `v.W1 v.b1 ...` as one vector `v.` for each moment."""
+def _flat_state(state: State, params: Params) -> State:
+    """An optimizer's moments `v.W1 v.b1 ...` as one vector `v.` for each moment, in the order of the parameters."""
     moments = dict.fromkeys(name.partition(".")[0] + "." for name in state)
-    return {m: Flat({name: x for name, x in state.items() if name.startswith(m)}).vector for m in moments}
+    return {moment: Flat({name: state[moment + name] for name in params}).vector for moment in moments}
 
 
 @dataclass(frozen=True)

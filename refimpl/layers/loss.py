@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 from ..backend import Array, namespace
 from ..tape import Pullback
+from ..validation import check_labels
 
 
 def one_hot(y: Int[Array, "..."], classes: int, dtype: Any) -> Float[Array, "... classes"]:
@@ -22,10 +23,12 @@ def cross_entropy(
 
     Softmax and cross-entropy are one primitive because their composition is simpler than either:
     $dz_{ij} = (p_{ij} - t_{ij}) / B$ with $p$ the softmax and $t$ the one-hot label. For a confident example
-    $p_y - 1$ would cancel to nothing in float32, so it is computed as $-\sum_{j \ne y} p_j$.
+    $p_y - 1$ would cancel to nothing in float32, so it is computed as $-\sum_{j \ne y} p_j$. Raises `UsageError` for
+    what are no labels of these logits, as `check_labels` does.
     """
     xp = namespace(logits)
     batch, classes = logits.shape[-2:]
+    check_labels(y, logits.shape[:-1], classes)
     t = one_hot(y, classes, logits.dtype)
     z = logits - xp.max(logits, axis=-1, keepdims=True)  # e^z cannot overflow; the shift cancels
     e = xp.exp(z)
@@ -46,9 +49,10 @@ def margins(
     r"""$M_l = z_k - z_l$ for every class $l \ne k$, in increasing order of $l$ (what GNM attacks).
 
     The example is still given class $k$ exactly when all of its margins are positive. $M = D z$ is linear, with rows
-    $D_l = e_k - e_l$; hence $dz = D^\top dM$.
+    $D_l = e_k - e_l$; hence $dz = D^\top dM$. Raises `UsageError` as `cross_entropy` does.
     """
     xp = namespace(logits)
+    check_labels(k, logits.shape[:-1], logits.shape[-1])
     D = margin_directions(k, logits.shape[-1], logits.dtype)
     return xp.sum(D * logits[..., None, :], axis=-1), Pullback(x=lambda dM: xp.sum(dM[..., None] * D, axis=-2))
 

@@ -49,10 +49,14 @@ def rank(shape: Sequence[int], fraction: float) -> int:
 
 
 def truncated(W: Float[Array, "m *inputs"], r: int) -> Factors:
-    """The matrix of rank r nearest to W (Eckart and Young 1936), by its r largest singular values."""
+    """The matrix of rank r nearest to W (Eckart and Young 1936), by its r largest singular values.
+
+    S is nan where W is not finite.
+    """
     xp = namespace(W)
-    U, s, Vh = xp.linalg.svd(as_matrix(W), full_matrices=False)
-    S = xp.eye(r, dtype=W.dtype, device=array_api_compat.device(W)) * s[:r]
+    finite = xp.all(xp.isfinite(W))
+    U, s, Vh = xp.linalg.svd(as_matrix(xp.where(finite, W, xp.zeros_like(W))), full_matrices=False)
+    S = xp.where(finite, xp.eye(r, dtype=W.dtype, device=array_api_compat.device(W)) * s[:r], xp.nan)
     return Factors(U[:, :r], S, xp.reshape(xp.matrix_transpose(Vh[:r, :]), (*W.shape[1:], r)))
 
 

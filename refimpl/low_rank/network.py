@@ -118,7 +118,7 @@ class LowRankNetwork(Network):
         tape: Tape = []
         return self._layers(tape, params, x)[-1], tape
 
-    def hidden(self, params: Params, x: Float[Array, "batch n"]) -> list[Float[Array, "batch units"]]:
+    def hidden(self, params: Params, x: Float[Array, "batch n"]) -> list[Float[Array, "batch _"]]:
         return [as_rows(t)[0] for t in self._layers([], params, x)[:-1]]
 
     def image_shape(self, n: int) -> Shape:

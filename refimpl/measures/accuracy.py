@@ -7,9 +7,10 @@ from ..backend import Array, namespace
 
 
 def n_correct(logits: Float[Array, "*models batch classes"], y: Int[Array, "*models batch"]) -> Int[Array, "*models"]:
-    """How many rows have their largest logit (the first of equals) at their label."""
+    """How many rows have their largest logit (the first of equals) at their label; a row with a nan does not."""
     xp = namespace(logits)
-    return xp.sum(xp.astype(xp.argmax(logits, axis=-1) == y, y.dtype), axis=-1)
+    right = (xp.argmax(logits, axis=-1) == y) & ~xp.any(xp.isnan(logits), axis=-1)
+    return xp.sum(xp.astype(right, y.dtype), axis=-1)
 
 
 def accuracy(logits: Float[Array, "batch classes"], y: Int[Array, "batch"]) -> float:

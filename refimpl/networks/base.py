@@ -51,7 +51,7 @@ class Network(Settings):
         """The logits of a batch, one row an example, and the tape that differentiates them."""
 
     @abstractmethod
-    def hidden(self, params: Params, x: Float[Array, "batch n"]) -> list[Float[Array, "batch units"]]:
+    def hidden(self, params: Params, x: Float[Array, "batch n"]) -> list[Float[Array, "batch _"]]:
         """The hidden representations, from the first to the last."""
 
     def for_data(self, shape: Shape, classes: int) -> "Network":

@@ -106,7 +106,7 @@ class CNN(Network):
         tape: Tape = []
         return self.layers(tape, applying(params), x)[-1], tape
 
-    def hidden(self, params: Params, x: Float[Array, "batch n"]) -> list[Float[Array, "batch units"]]:
+    def hidden(self, params: Params, x: Float[Array, "batch n"]) -> list[Float[Array, "batch _"]]:
         """The hidden representations as rows: the two blocks' and the dense layer's."""
         self.check(params, x)
         return [as_rows(t)[0] for t in self.layers([], applying(params), x)[:-1]]

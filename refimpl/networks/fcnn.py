@@ -61,7 +61,7 @@ def forward(params: Params, x: Float[Array, "*models batch n"]) -> tuple[Float[A
     return x, tape
 
 
-def hidden(params: Params, x: Float[Array, "*models batch n"]) -> list[Float[Array, "*models batch units"]]:
+def hidden(params: Params, x: Float[Array, "*models batch n"]) -> list[Float[Array, "*models batch _"]]:
     """The hidden representations $t^1, ..., t^{m-1}$ of Eq. (1)."""
     check_inputs(params, x, params["W1"].shape[-1])
     representations = []

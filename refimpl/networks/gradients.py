@@ -51,9 +51,10 @@ class Gradients:
         ) -> tuple[Float[Array, "batch others"], Float[Array, "batch others n"]]:
             logits, tape = self.network.forward(self.params, x)
             xp = namespace(logits)
+            M, _ = margins(logits, k)
             D = margin_directions(k, logits.shape[-1], logits.dtype)
             dx = input_gradient(tape, xp.permute_dims(D, (1, 0, 2)))  # K-1 cotangents for each example, in a stack
-            return margins(logits, k)[0], xp.permute_dims(dx, (1, 0, 2))
+            return M, xp.permute_dims(dx, (1, 0, 2))
 
         return margins_at
 

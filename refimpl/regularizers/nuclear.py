@@ -73,10 +73,15 @@ def _finite(A: Float[Array, "m n"]) -> tuple[Array, Float[Array, "m n"]]:
 
 
 def singular_value_threshold(W: Float[Array, "m n"], t: float) -> Float[Array, "m n"]:
-    r"""The proximal step of $t \|W\|_*$: `soft_threshold` of the singular values (Cai, Candès and Shen 2010)."""
+    r"""The proximal step of $t \|W\|_*$: `soft_threshold` of the singular values (Cai, Candès and Shen 2010).
+
+    nan where W is not finite, as `nuclear_by_svd`.
+    """
     check_threshold(t)
-    U, s, Vh = namespace(W).linalg.svd(W, full_matrices=False)
-    return (U * soft_threshold(s, t)) @ Vh
+    xp = namespace(W)
+    finite, W = _finite(W)
+    U, s, Vh = xp.linalg.svd(W, full_matrices=False)
+    return xp.where(finite, (U * soft_threshold(s, t)) @ Vh, xp.nan)
 
 
 @REGULARIZERS.register("nuclear")

@@ -16,8 +16,10 @@ from ..measures.accuracy import n_correct
 from ..measures.per_layer import measure_weights
 from ..networks.base import Network
 from ..optimizers.base import State
+from ..parameters import n_classes
 from ..regularizers.base import Batch, Regularizer
 from ..rng import stream
+from ..validation import check_labels
 from .step import Step
 
 DIVERGED = 1000.0
@@ -79,10 +81,12 @@ def train(
     """Each epoch goes over all examples in an order of its own, the short last batch included.
 
     The order depends on the seed and the epoch alone, so a run continued from epoch `start` has the same bits as one
-    that never stopped. The values of `terms` are logged. Raises `NumericalError` with epoch, batch and seed where a
-    loss is NaN or above `DIVERGED`.
+    that never stopped. The values of `terms` are logged. Raises `UsageError` for labels that the network does not have,
+    and `NumericalError` with epoch, batch and seed where a loss is NaN or above `DIVERGED`.
     """
     n, dtype = data.train_labels.shape[0], step.params["b1"].dtype
+    for labels, images in ((data.train_labels, data.train_images), (data.test_labels, data.test_images)):
+        check_labels(labels, images.shape[:1], n_classes(step.params))
     batches = slices(n, schedule.batch_size)
     for epoch in range(schedule.start + 1, schedule.epochs + 1):
         order = like(stream(schedule.seed, "shuffle", epoch).permutation(n), data.train_labels)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import matrices, seeds
 
-from refimpl import UsageError, margin_reach
-from refimpl.measures.certificates import certified, label_reach
-from refimpl.networks import cnn, fcnn
-from refimpl.regularizers.margin_bound import ReachTerm, mean_reach
-from refimpl.regularizers.operator_norms import row_column
+from refimpl import UsageError, margin_bound
+from refimpl.measures.certificates import certified, label_bound
+from refimpl.networks import CNN, FCNN, fcnn
+from refimpl.regularizers import Batch, MarginBound, OperatorNorms, mean_margin_bound, row_and_column_sums
+from refimpl.regularizers.margin_bound import movements
 from refimpl.theory import autograd_reference as oracle
 
 radii = st.sampled_from([0.0, 0.01, 0.3])
@@ -30,10 +30,15 @@ def problems(draw):
     return params, x, y, draw(radii), {f"W{i}": draw(radii) for i in range(1, len(widths))}
 
 
+def outputs(params, x):
+    return [x, *fcnn.hidden(params, x)]
+
+
 @given(problems())
-def test_the_label_s_reach_is_a_row_of_the_margins(problem):
+def test_the_labels_bound_is_a_row_of_that_of_all_margins(problem):
     params, x, y, eps, eps_weights = problem
-    ours, all_pairs = label_reach(params, x, y, eps, eps_weights), margin_reach(params, x, eps, eps_weights)
+    ours = label_bound(params, outputs(params, x), y, eps, eps_weights)
+    all_pairs = margin_bound(FCNN(), params, x, eps, eps_weights)
     for i, label in enumerate(y):
         others = np.arange(ours.shape[1]) != label
         assert_allclose(ours[i, others], all_pairs[i, label, others], rtol=1e-12)
@@ -43,8 +48,8 @@ def test_the_label_s_reach_is_a_row_of_the_margins(problem):
 @given(problems())
 def test_the_value_is_the_mean_over_examples_of_the_worst_class(problem):
     params, x, y, eps, eps_weights = problem
-    worst = label_reach(params, x, y, eps, eps_weights).max(axis=-1)
-    assert_allclose(mean_reach(params, x, y, eps, eps_weights)[0], worst.mean(), rtol=1e-12)
+    worst = label_bound(params, outputs(params, x), y, eps, eps_weights).max(axis=-1)
+    assert_allclose(mean_margin_bound(params, x, y, eps, eps_weights)[0], worst.mean(), rtol=1e-12)
 
 
 @given(problems(), seeds)
@@ -53,9 +58,9 @@ def test_the_gradient_is_the_slope_of_the_value_and_autograd_s(problem, seed):
     names, rng = list(params), np.random.default_rng(seed)
 
     def value(x, *arrays):
-        return mean_reach(dict(zip(names, arrays, strict=True)), x, y, eps, eps_weights)[0]
+        return mean_margin_bound(dict(zip(names, arrays, strict=True)), x, y, eps, eps_weights)[0]
 
-    value_here, grads = mean_reach(params, x, y, eps, eps_weights)
+    value_here, grads = mean_margin_bound(params, x, y, eps, eps_weights)
     _, *theirs = oracle.vjp(value, (x, *params.values()), np.ones(()))
     for i, name in enumerate(names):
         assert grads[name].shape == params[name].shape
@@ -67,7 +72,7 @@ def test_the_gradient_is_the_slope_of_the_value_and_autograd_s(problem, seed):
 
 @given(matrices())
 def test_row_and_column_sums(W):
-    value, gradient = row_column(W)
+    value, gradient = row_and_column_sums(W)
     assert_allclose(value, np.linalg.norm(W, np.inf) + np.linalg.norm(W, 1))
     assert_allclose(np.sum(gradient * W), value)  # homogeneous of degree one: Euler
     assert set(np.unique(np.abs(gradient))) <= {0, 1, 2}
@@ -77,17 +82,16 @@ def test_on_every_backend(be, rng):
     host = fcnn.init(NUMPY, 3, (6, 5, 4), "float64")
     x, y = rng.normal(size=(7, 6)), rng.integers(0, 4, 7)
     params = {name: be.array(p) for name, p in host.items()}
-    term = ReachTerm(0.5, 0.1, 0.02, 0.3)
-    found = term.terms(params, be.array(x), be.array(y, "int64"))
-    for name, expected in term.terms(host, x, y).items():
-        assert_allclose(be.host(found[name]), expected, rtol=be.tolerance)
-    ours, theirs = (term.gradients(*of) for of in ((params, be.array(x), be.array(y, "int64")), (host, x, y)))
-    for (name, gradient), (expected_name, expected) in zip(ours, theirs, strict=True):
-        assert name == expected_name
-        assert be.host(gradient).dtype == be.dtype
-        assert_allclose(be.host(gradient), expected, rtol=10 * be.tolerance, atol=be.tolerance)
-    sure = certified(params, be.array(x), be.array(y, "int64"), 0.01, 0.0)
-    assert_array_equal(be.host(sure), certified(host, x, y, 0.01, 0.0))
+    for term in (MarginBound(0.5, 0.1, 0.02), OperatorNorms(0.3)):
+        value, ours = term.value_and_grad(params, Batch(be.array(x), be.array(y, "int64")))
+        expected_value, theirs = term.value_and_grad(host, Batch(x, y))
+        assert_allclose(be.host(value), expected_value, rtol=be.tolerance)
+        assert list(ours) == list(theirs)
+        for name, gradient in ours.items():
+            assert be.host(gradient).dtype == be.dtype
+            assert_allclose(be.host(gradient), theirs[name], rtol=10 * be.tolerance, atol=be.tolerance)
+    sure = certified(FCNN(), params, be.array(x), be.array(y, "int64"), 0.01, 0.0)
+    assert_array_equal(be.host(sure), certified(FCNN(), host, x, y, 0.01, 0.0))
 
 
 @given(problems(), seeds)
@@ -96,27 +100,42 @@ def test_what_is_certified_keeps_its_label_at_every_corner(problem, seed):
     rng = np.random.default_rng(seed)
     y = fcnn.forward(params, x)[0].argmax(axis=-1)
     small = {name: radius / 100 for name, radius in eps_weights.items()}
-    sure = certified(params, x, y, eps / 100, small)
+    sure = certified(FCNN(), params, x, y, eps / 100, small)
     for _ in range(8):
         moved = {name: p + small.get(name, 0.0) * rng.choice([-1.0, 1.0], p.shape) for name, p in params.items()}
         z = fcnn.forward(moved, x + eps / 100 * rng.choice([-1.0, 1.0], x.shape))[0]
         assert (z.argmax(axis=-1) == y)[sure].all()
-    assert certified(params, x, y, 0.0, 0.0).all()  # without ties, what is not perturbed is not changed
+    assert certified(FCNN(), params, x, y, 0.0, 0.0).all()  # without ties, what is not perturbed is not changed
 
 
 @pytest.mark.parametrize(
-    "settings", [(-1.0, 0.1, 0.1), (1.0, math.nan, 0.1), (1.0, 0.1, math.inf), (1.0, 0.1, 0.1, -1.0)]
+    ("term", "settings"),
+    [
+        (MarginBound, (-1.0, 0.1, 0.1)),
+        (MarginBound, (1.0, math.nan, 0.1)),
+        (MarginBound, (1.0, 0.1, math.inf)),
+        (OperatorNorms, (-1.0,)),
+        (OperatorNorms, (math.nan,)),
+    ],
 )
-def test_numbers_that_mean_nothing_are_refused(settings):
+def test_numbers_that_mean_nothing_are_refused(term, settings):
     with pytest.raises(UsageError, match="must be finite and at least 0"):
-        ReachTerm(*settings)
+        term(*settings)
 
 
-def test_the_bound_is_refused_where_there_is_none(rng):
-    params, x = cnn.init(NUMPY, filters=2, side=10, hidden_units=3), np.zeros((1, 100), "f4")
-    with pytest.raises(UsageError, match="W1 is a convolution: take fcnn"):
-        margin_reach(params, x, 0.1, 0.1)
+def test_the_bound_is_refused_where_there_is_none():
+    network = CNN(filters=(2, 2), side=10, hidden_units=3)
+    params, x = network.init(NUMPY), np.zeros((1, 100), "f4")
+    for refused in (margin_bound, lambda *a: certified(*a[:3], np.zeros(1, int), *a[3:])):
+        with pytest.raises(UsageError, match=r"supports dense networks.*cnn is none: take fcnn"):
+            refused(network, params, x, 0.1, 0.1)
+    with pytest.raises(UsageError, match="dense networks only, and W1 is a convolution"):
+        movements(params, [x], 0.1, 0.1)
+    with pytest.raises(UsageError, match="derived for fcnn, whose activation is tanh, not for cnn"):
+        MarginBound(1.0).check(network)
+    MarginBound(1.0).check(FCNN())
+    OperatorNorms(1.0).check(network)
     dense = fcnn.init(NUMPY, 0, (2, 2))
     for bad, message in (({"W2": 0.1}, "no layer is called W2"), ({"W1": -0.1}, "W1 must be finite and at least 0")):
         with pytest.raises(UsageError, match=message):
-            margin_reach(dense, np.ones((1, 2), "f4"), 0.1, bad)
+            margin_bound(FCNN(), dense, np.ones((1, 2), "f4"), 0.1, bad)

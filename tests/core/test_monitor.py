@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 
-from refimpl import Attack, fooling
+from refimpl import LabelledImages, fooling
+from refimpl.attacks import FGSM, GNM, PGD
 from refimpl.backend import backend
 from refimpl.data import strokes
 from refimpl.measures.per_layer import information
-from refimpl.networks import fcnn
+from refimpl.networks import FCNN, fcnn
 from refimpl.runs.config import Config
 from refimpl.runs.fit import fit
 from refimpl.runs.folder import Run
-from refimpl.training.monitor import Watch, catastrophic_overfitting, due
+from refimpl.training import Monitor, catastrophic_overfitting
+from refimpl.training.monitor import due, unmonitored
 
 SMALL = strokes(seed=1, n_train=640, n_test=100)
 
@@ -26,36 +28,65 @@ def test_epochs_are_dense_early_and_sparse_late():
     assert ratios.max() < 1.31  # a tenth of a decade is 1.26
 
 
-def test_a_record_says_what_the_evaluation_says_of_the_first_examples():
-    config, params = Config(watch="all", watch_examples=40, eps=0.1, clip=True), fcnn.init(backend("numpy"))
-    watch = Watch(fcnn, config, SMALL, backend("numpy"), last=4)
-    line = watch({"epoch": 1, "layers": [{"name": f"W{i}"} for i in range(1, 7)]}, params)
-    images, labels = SMALL.test.images[:40], SMALL.test.labels[:40]
-    attacks = [Attack(name=name, eps=0.1, clip=(0.0, 1.0)) for name in ("fgsm", "pgd", "gnm")]
-    outcomes = fooling(fcnn, params, images, labels, attacks, backend=backend("numpy"))
-    for found, outcome in zip(line["attacks"], outcomes, strict=True):
-        assert found == {key: outcome.summary[key] for key in ("attack", "eps", "n", "n_correct", "fooling_ratio")}
+def first(n):
+    return LabelledImages(SMALL.test.images[:n], SMALL.test.labels[:n], backend("numpy"))
+
+
+def test_a_log_says_what_the_evaluation_says_of_the_first_examples():
+    params = fcnn.init(backend("numpy"))
+    attacks = [kind(eps=0.1, clip=(0.0, 1.0)) for kind in (FGSM, PGD, GNM)]
+    monitor = Monitor(FCNN(), first(40), attacks, mutual_information=True, last=4)
+    line = monitor({"epoch": 1, "layers": [{"name": f"W{i}"} for i in range(1, 7)]}, params)
+    results = fooling(FCNN(), params, first(40), attacks)
+    for found, result in zip(line["attacks"], results, strict=True):
+        assert found == {key: result.summary[key] for key in ("attack", "eps", "n", "n_correct", "fooling_ratio")}
         assert found["n"] == 40
-    known = information(fcnn, params, images)
+    known = information(FCNN(), params, SMALL.test.images[:40])
     for layer, more in zip(line["layers"], known, strict=False):
         assert more.items() <= layer.items()
     assert line["layers"][-1] == {"name": "W6"}
 
 
 @pytest.mark.parametrize(
-    ("watch", "adversarial", "keys"),
-    [("auto", "none", set()), ("auto", "fgsm", {"attacks"}), ("none", "fgsm", set()), ("mi", "fgsm", {"layers"})],
+    ("attacks", "mutual_information", "keys"),
+    [
+        ((FGSM(),), False, {"attacks"}),
+        ((), False, set()),
+        ((), True, {"layers"}),
+        ((GNM(),), True, {"attacks", "layers"}),
+    ],
 )
-def test_what_is_watched(watch, adversarial, keys):
-    config = Config(watch=watch, adversarial=adversarial, watch_examples=10)
+def test_what_is_monitored(attacks, mutual_information, keys):
     params = fcnn.init(backend("numpy"))
-    measure = Watch(fcnn, config, SMALL, backend("numpy"), last=9)
+    monitor = Monitor(FCNN(), first(10), attacks, mutual_information, last=9)
     before = {"epoch": 1, "layers": [{} for _ in range(6)]}
-    line = measure(before | {}, params)
+    line = monitor(before | {}, params)
     assert {key for key in line if line[key] != before.get(key)} == keys
-    assert measure({"epoch": 7}, params) == {"epoch": 7}
-    last = measure({"epoch": 9, "layers": [{} for _ in range(6)]}, params)
+    assert monitor({"epoch": 7}, params) == {"epoch": 7}
+    last = monitor({"epoch": 9, "layers": [{} for _ in range(6)]}, params)
     assert last | {"epoch": 1} == line
+    assert unmonitored(last, last=9) == last
+    assert unmonitored(last, last=12) == before | {"epoch": 9}
+    assert unmonitored(line, last=12) == line
+
+
+@pytest.mark.parametrize(
+    ("settings", "names", "mutual_information"),
+    [
+        ({}, [], False),
+        ({"attack": FGSM(eps=0.1)}, ["fgsm", "pgd", "gnm"], False),
+        ({"monitor": "none", "attack": FGSM()}, [], False),
+        ({"monitor": "mi", "attack": FGSM()}, [], True),
+        ({"monitor": "all"}, ["fgsm", "pgd", "gnm"], True),
+    ],
+)
+def test_what_a_run_monitors(settings, names, mutual_information):
+    config = Config(**settings)
+    attacks = config.monitored_attacks()
+    assert [attack.name for attack in attacks] == names
+    assert ("mi" in config.monitored) == mutual_information
+    if config.attack:
+        assert all(attack.eps == config.attack.eps for attack in attacks)
 
 
 def records(*ratios):
@@ -88,19 +119,19 @@ def test_it_is_reported_once_and_stays_on_record(tmp_path, monkeypatch):
     def put(self, line, params):
         return line | records(*ratios.values())[line["epoch"] - 1]
 
-    monkeypatch.setattr(Watch, "__call__", put)
+    monkeypatch.setattr(Monitor, "__call__", put)
     warnings = []
 
-    def stop_after_3(record):
-        if record.epoch == 3:
+    def stop_after_3(log):
+        if log.epoch == 3:
             raise KeyboardInterrupt
 
-    for adversarial, expected in (("fgsm", 2), ("none", None)):
-        settings = {"dataset": "strokes", "epochs": 4, "widths": (784, 8, 10), "adversarial": adversarial}
-        run = Run.create(tmp_path / adversarial, Config(**settings), SMALL)
+    for name, attack, expected in (("attacked", FGSM(), 2), ("natural", None, None)):
+        config = Config(network=FCNN((784, 8, 10)), attack=attack, dataset="strokes", epochs=4)
+        run = Run.create(tmp_path / name, config, SMALL)
         with pytest.raises(KeyboardInterrupt):
             fit(run, SMALL, backend("numpy"), stop_after_3, warnings.append)
-        fit(run, SMALL, backend("numpy"), lambda record: None, warnings.append)
+        fit(run, SMALL, backend("numpy"), lambda log: None, warnings.append)
         assert run.manifest["catastrophic_overfitting"] == expected
     (warning,) = warnings
     assert "catastrophic overfitting at epoch 2" in warning

@@ -1,22 +1,34 @@
 """The loop: it learns, it repeats, it continues, it stops on nonsense, and it waits for the device once an epoch."""
 
+from dataclasses import dataclass, field
+
 import fakecupy
 import numpy as np
 import pytest
 from backends import FAKE, NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
-from refimpl.fast.step import FusedStep
-from refimpl.regularizers.penalty import NO_PENALTY, Penalty
 
-from refimpl import Attack, NumericalError, UsageError, adam, effective_rank, effective_sparsity, sgd
+from refimpl import SGD, Adam, NumericalError, UsageError, effective_rank, effective_sparsity
+from refimpl.attacks import PGD, fgsm, gnm, pgd
 from refimpl.backend import to_host
-from refimpl.data import Dataset, Split
-from refimpl.networks import fcnn
-from refimpl.networks.gradients import loss_gradient
+from refimpl.data import Dataset, Split, on
+from refimpl.layers.images import scale
+from refimpl.networks import FCNN, fcnn, loss_gradient, margin_gradients
+from refimpl.optimizers import Proximal
+from refimpl.regularizers import L1, Batch, Joint, MarginBound, Nuclear
+from refimpl.runs.config import Config
 from refimpl.theory import autograd_reference as oracle
-from refimpl.training.adversarial import Adversary
-from refimpl.training.loop import examples, make_step, score, train
-from refimpl.training.step import Step
+from refimpl.training import (
+    AdversarialInputs,
+    AdversarialWeights,
+    CrossEntropy,
+    Examples,
+    Regularized,
+    Schedule,
+    Step,
+    score,
+    train,
+)
 
 
 @pytest.fixture
@@ -32,12 +44,16 @@ def small(rng) -> Dataset:
     return Dataset("small", split(200), split(100), {}, "made here")
 
 
-def start(data, backend=NUMPY, optimizer=None, penalty=NO_PENALTY, **options):
-    optimizer = optimizer or adam(0.005)
-    params = fcnn.init(backend, seed=0, dtype=options.pop("dtype", "float32"))
-    arrays = examples(data, backend)
-    step = make_step(fcnn, params, optimizer.init(params), optimizer, arrays.train_images, arrays.train_labels, penalty)
-    return train(fcnn, step, arrays, **{"epochs": 3, "batch_size": 64, "seed": 0, **options})
+def step_of(params, optimizer, terms=()):
+    """Terms by subgradients, or by proximal steps where the optimizer has them."""
+    objective = CrossEntropy(FCNN())
+    return Step(Regularized(objective, terms) if terms else objective, optimizer, params, optimizer.init(params))
+
+
+def start(data, backend=NUMPY, optimizer=None, terms=(), dtype="float32", **schedule):
+    step = step_of(fcnn.init(backend, seed=0, dtype=dtype), optimizer or Adam(0.005), terms)
+    schedule = Schedule(**{"epochs": 3, "batch_size": 64, "seed": 0, **schedule})
+    return train(step, FCNN(), on(backend, data), schedule, terms)
 
 
 def test_it_learns(small):
@@ -60,61 +76,75 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(small):
 
 def test_the_loss_is_the_mean_over_examples_with_a_short_last_batch(small):
     """With a learning rate of almost nothing, the mean of the epoch is the loss of the initial weights."""
-    record = next(start(small, optimizer=sgd(1e-30), dtype="float64", batch_size=64))
-    params = fcnn.init(NUMPY, dtype="float64")
-    arrays = examples(small, NUMPY)
-    loss, _ = score(fcnn, params, arrays.train_images, arrays.train_labels)
+    record = next(start(small, optimizer=SGD(1e-30), dtype="float64", batch_size=64))
+    arrays = on(NUMPY, small)
+    loss, _ = score(FCNN(), fcnn.init(NUMPY, dtype="float64"), arrays.train_images, arrays.train_labels)
     assert_allclose(record.loss, loss, rtol=1e-12)
 
 
+@dataclass(frozen=True)
+class Recorder(Examples):
+    seen: list = field(default_factory=list)
+
+    def batch(self, index, dtype):
+        self.seen.append(index.copy())
+        return super().batch(index, dtype)
+
+
+@dataclass
+class RecordingStep(Step):
+    seen: list = field(default_factory=list)
+
+    def __call__(self, batch):
+        self.seen.append((batch.step, batch.new_epoch))
+        return super().__call__(batch)
+
+
 def test_every_example_is_seen_once_an_epoch_in_an_order_of_its_own(small):
-    arrays, seen = examples(small, NUMPY), []
-
-    class Recorder(Step):
-        def __call__(self, index, t):
-            seen.append((t, index.copy()))
-            return super().__call__(index, t)
-
-    recorder = Recorder(fcnn, fcnn.init(NUMPY), {}, sgd(0.1), arrays.train_images, arrays.train_labels)
-    list(train(fcnn, recorder, arrays, epochs=2, batch_size=64, seed=0))
-    assert [t for t, _ in seen] == list(range(1, 9))
-    assert [len(index) for _, index in seen] == [64, 64, 64, 8] * 2
-    first, second = (np.concatenate([index for _, index in seen[i : i + 4]]) for i in (0, 4))
+    data = Recorder(**vars(on(NUMPY, small)))
+    step = RecordingStep(CrossEntropy(FCNN()), SGD(0.1), fcnn.init(NUMPY), {})
+    list(train(step, FCNN(), data, Schedule(epochs=2, batch_size=64, seed=0)))
+    assert step.seen == [(t, t in (1, 5)) for t in range(1, 9)]
+    assert [len(index) for index in data.seen] == [64, 64, 64, 8] * 2
+    first, second = (np.concatenate(data.seen[i : i + 4]) for i in (0, 4))
     for order in (first, second):
         assert_array_equal(np.sort(order), np.arange(200))
     assert (first != second).any()
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "penalty"),
-    [(sgd(0.1, 0.9), Penalty()), (adam(0.01), Penalty()), (sgd(0.01), Penalty(nuclear={"W1": 0.01}))],
+    ("optimizer", "terms"),
+    [(SGD(0.1, 0.9), ()), (Adam(0.01), ()), (SGD(0.01), (Nuclear({"W1": 0.01}),))],
     ids=["momentum", "adam", "nuclear"],
 )
-def test_it_continues_to_the_same_bits(small, optimizer, penalty):
-    straight = list(start(small, optimizer=optimizer, penalty=penalty, epochs=5))
-    halfway = list(start(small, optimizer=optimizer, penalty=penalty, epochs=2))[-1]
-    arrays = examples(small, NUMPY)
-    step = make_step(fcnn, halfway.params, halfway.state, optimizer, arrays.train_images, arrays.train_labels, penalty)
-    continued = list(train(fcnn, step, arrays, epochs=5, batch_size=64, seed=0, start=2))
+def test_it_continues_to_the_same_bits(small, optimizer, terms):
+    straight = list(start(small, optimizer=optimizer, terms=terms, epochs=5))
+    halfway = list(start(small, optimizer=optimizer, terms=terms, epochs=2))[-1]
+    step = step_of(halfway.params, optimizer, terms)
+    step.state = halfway.state
+    schedule = Schedule(epochs=5, batch_size=64, seed=0, start=2)
+    continued = list(train(step, FCNN(), on(NUMPY, small), schedule, terms))
     assert [record.line() for record in continued] == [record.line() for record in straight[2:]]
     for name, p in straight[-1].params.items():
         assert_array_equal(p, continued[-1].params[name])
 
 
-def test_records_carry_every_layer_and_every_term_of_the_loss(small):
-    arrays, penalty = examples(small, NUMPY), Penalty(l1={"W1": 0.01}, nuclear={"W1": 0.02, "W2": 0.03}, joint=0.1)
-    step = make_step(fcnn, fcnn.init(NUMPY), {}, sgd(0.01), arrays.train_images, arrays.train_labels, penalty)
-    (record,) = train(fcnn, step, arrays, epochs=1, batch_size=64, seed=0)
+def test_logs_carry_every_layer_and_every_term_of_the_loss(small):
+    terms = (L1({"W1": 0.01}), Nuclear({"W1": 0.02, "W2": 0.03}), Joint(0.1), MarginBound(1e-3, 0.1, 0.001))
+    (record,) = start(small, optimizer=SGD(0.01), terms=terms, epochs=1)
     W = [record.params[f"W{i}"] for i in range(1, 7)]
     product = W[5] @ W[4] @ W[3] @ W[2] @ W[1] @ W[0]
+    test = Batch(small.test.images.reshape(100, -1).astype(np.float32) / 255, small.test.labels.astype(int))
     expected = {
         "l1": 0.01 * np.abs(W[0]).sum(),
         "nuclear": 0.02 * np.linalg.norm(W[0], "nuc") + 0.03 * np.linalg.norm(W[1], "nuc"),
         "joint": 0.1 * np.abs(product).sum(),
+        "margin-bound": terms[-1].value_and_grad(record.params, test)[0],
     }
-    assert list(record.penalties) == list(expected)
+    assert list(record.terms) == list(expected)
     for name, value in expected.items():
-        assert_allclose(record.penalties[name], value, rtol=1e-5)
+        assert_allclose(record.terms[name], value, rtol=1e-5)
+    assert record.line().items() >= record.terms.items()
     assert [layer["name"] for layer in record.layers] == [f"W{i}" for i in range(1, 7)]
     for layer, matrix in zip(record.layers, W, strict=True):
         assert_allclose(layer["effective_rank"], effective_rank(matrix), rtol=1e-6)
@@ -122,115 +152,137 @@ def test_records_carry_every_layer_and_every_term_of_the_loss(small):
 
 
 @pytest.mark.parametrize(
-    ("penalty", "measure"),
-    [(Penalty(l1={"W1": 0.02}), effective_sparsity), (Penalty(nuclear={"W1": 0.5}), effective_rank)],
+    ("term", "measure"),
+    [(L1({"W1": 0.02}), effective_sparsity), (Nuclear({"W1": 0.5}), effective_rank)],
+    ids=["l1", "nuclear"],
 )
-def test_a_regularizer_lowers_what_it_is_meant_to_lower(small, penalty, measure):
-    def trained(penalty):
-        arrays = examples(small, NUMPY)
-        step = make_step(fcnn, fcnn.init(NUMPY), {}, sgd(0.02), arrays.train_images, arrays.train_labels, penalty)
-        return list(train(fcnn, step, arrays, epochs=30, batch_size=64, seed=0))[-1].params["W1"]
+def test_a_regularizer_lowers_what_it_is_meant_to_lower(small, term, measure):
+    def trained(terms):
+        return list(start(small, optimizer=SGD(0.02), terms=terms, epochs=30))[-1].params["W1"]
 
-    assert measure(trained(penalty)) < 0.9 * measure(trained(Penalty()))
+    assert measure(trained((term,))) < 0.9 * measure(trained(()))
 
 
 @pytest.mark.parametrize("backend", [NUMPY, FAKE], ids=["numpy", "fakecupy"])
 def test_proximal_steps_make_zeros_and_lower_the_rank_where_subgradients_do_not(small, backend):
-    def trained(**lambdas):
-        arrays = examples(small, backend)
-        params = fcnn.init(backend)
-        step = make_step(fcnn, params, {}, sgd(0.02), arrays.train_images, arrays.train_labels, Penalty(**lambdas))
-        return to_host(list(train(fcnn, step, arrays, epochs=12, batch_size=64, seed=0))[-1].params["W1"])
+    def trained(*terms, proximal):
+        optimizer = Proximal(SGD(0.02), terms) if proximal else SGD(0.02)
+        logs = start(small, backend, optimizer, () if proximal else terms, epochs=12)
+        return to_host(list(logs)[-1].params["W1"])
 
-    sparse = {"l1": {"W1": 0.06}}
-    assert (trained(**sparse, proximal=0.02) == 0).mean() > 0.3
-    assert (trained(**sparse) != 0).all()
-    low_rank = {"nuclear": {"W1": 1.5}}
-    assert np.linalg.matrix_rank(trained(**low_rank, proximal=0.02)) < 20
-    both = trained(**sparse, **low_rank, proximal=0.02)
-    assert np.abs(both).sum() < np.abs(trained(**low_rank, proximal=0.02)).sum()
+    sparse, low_rank = L1({"W1": 0.06}), Nuclear({"W1": 1.5})
+    assert (trained(sparse, proximal=True) == 0).mean() > 0.3
+    assert (trained(sparse, proximal=False) != 0).all()
+    of_low_rank = trained(low_rank, proximal=True)
+    assert np.linalg.matrix_rank(of_low_rank) < 20
+    assert np.abs(trained(sparse, low_rank, proximal=True)).sum() < np.abs(of_low_rank).sum()
 
 
 def test_a_proximal_step_has_the_length_of_learning_rate_times_lambda(rng):
     params = {"W1": rng.normal(size=(4, 5)), "b1": rng.normal(size=4)}
-    penalty = Penalty(l1={"W1": 0.2}, proximal=0.5)
-    assert penalty.gradients(params) == []
-    (name, W), *rest = penalty.shrunk(params).items()
+    term = L1({"W1": 0.2})
+    (name, W), *rest = term.prox(params, 0.5).items()
     assert name == "W1"
     assert not rest
-    assert_allclose(W, np.sign(params["W1"]) * np.maximum(np.abs(params["W1"]) - 0.1, 0), rtol=1e-12)
-    assert Penalty(l1={"W1": 0.2}).shrunk(params) == {}
+    expected = np.sign(params["W1"]) * np.maximum(np.abs(params["W1"]) - 0.1, 0)
+    assert_allclose(W, expected, rtol=1e-12)
+    still = {name: np.zeros_like(p) for name, p in params.items()}
+    moved, state = Proximal(SGD(0.5), (term,)).update(params, still, {}, 1)
+    assert_array_equal(moved["W1"], W)
+    assert_array_equal(moved["b1"], params["b1"])
+    assert state == {}
 
 
-def test_the_gradient_of_the_penalty_is_that_of_its_terms():
+def test_terms_act_by_proximal_steps_or_by_subgradients_and_never_by_both():
+    terms = (L1({"W1": 0.2}), Joint(0.1))
+    smooth, both = (Config(regularizers=terms, proximal=proximal) for proximal in (False, True))
+    assert smooth.objective() == Regularized(CrossEntropy(FCNN()), terms)
+    assert smooth.updates() == SGD()
+    assert both.objective() == Regularized(CrossEntropy(FCNN()), terms[1:])
+    assert both.updates() == Proximal(SGD(), terms[:1])
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "term", "message"),
+    [
+        (Adam(0.1), L1({"W1": 0.1}), "adam's differ from weight to weight"),
+        (SGD(0.1), Joint(0.1), "the term joint has no proximal step"),
+    ],
+)
+def test_where_there_is_no_proximal_step_it_is_refused(optimizer, term, message):
+    with pytest.raises(UsageError, match=message):
+        Proximal(optimizer, (term,))
+
+
+def test_the_gradient_of_a_regularized_objective_is_that_of_the_loss_and_its_terms(rng):
     params = fcnn.init(NUMPY, widths=(9, 5, 4), dtype="float64")
-    penalty = Penalty(l1={"W1": 0.5}, nuclear={"W1": 0.7, "W2": 0.9}, joint=0.3)
+    terms = (L1({"W1": 0.5}), Nuclear({"W1": 0.7, "W2": 0.9}), Joint(0.3))
+    batch = Batch(rng.uniform(size=(6, 9)), rng.integers(0, 4, 6))
+    loss, plain = CrossEntropy(FCNN()).value_and_grad(params, batch)
+    value, grads = Regularized(CrossEntropy(FCNN()), terms).value_and_grad(params, batch)
+    assert value == loss
     for name in ("W1", "W2"):
-        gradient = sum(share for layer, share in penalty.gradients(params) if layer == name)
-        direction = np.random.default_rng(0).normal(size=gradient.shape)
+        added = grads[name] - plain[name]
+        direction = rng.normal(size=added.shape)
         slope = oracle.slope(
-            lambda at, name=name: sum(penalty.terms({**params, name: at}).values()), params[name], direction
+            lambda at, name=name: sum(term.value_and_grad({**params, name: at}, batch)[0] for term in terms),
+            params[name],
+            direction,
         )
-        assert_allclose(np.sum(gradient * direction), slope, rtol=1e-5)
+        assert_allclose(np.sum(added * direction), slope, rtol=1e-5)
+    for name in ("b1", "b2"):
+        assert_array_equal(grads[name], plain[name])
 
 
 @pytest.mark.parametrize("lam", [-0.1, np.nan, np.inf])
-def test_a_lambda_must_make_sense(lam):
-    for settings in ({"l1": {"W1": lam}}, {"nuclear": {"W1": lam}}, {"joint": lam}):
-        with pytest.raises(UsageError, match="lambda"):
-            Penalty(**settings)
+@pytest.mark.parametrize("term", [lambda lam: L1({"W1": lam}), lambda lam: Nuclear({"W1": lam}), Joint, MarginBound])
+def test_a_lambda_must_make_sense(term, lam):
+    with pytest.raises(UsageError, match="must be finite and at least 0"):
+        term(float(lam))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_divergence_with_a_nuclear_norm_is_no_crash(small, dtype):
     with pytest.raises(NumericalError, match="the loss is"), np.errstate(all="ignore"):
-        list(start(small, optimizer=sgd(1e20), penalty=Penalty(nuclear={"W1": 1e20}), dtype=dtype))
+        list(start(small, optimizer=SGD(1e20), terms=(Nuclear({"W1": 1e20}),), dtype=dtype))
 
 
 def test_divergence_names_epoch_batch_and_seed(small):
     with pytest.raises(NumericalError, match=r"epoch 1, batch [1-4], seed 7: the loss is"):
-        list(start(small, optimizer=sgd(1e12), seed=7))
+        list(start(small, optimizer=SGD(1e12), seed=7))
 
 
 def test_nan_names_epoch_batch_and_seed(small):
-    arrays = examples(small, NUMPY)
     params = fcnn.init(NUMPY)
     params["W3"][0, 0] = np.nan
-    step = make_step(fcnn, params, {}, sgd(0.1), arrays.train_images, arrays.train_labels)
     with pytest.raises(NumericalError, match="epoch 1, batch 1, seed 3: the loss is nan"):
-        list(train(fcnn, step, arrays, epochs=1, batch_size=64, seed=3))
+        list(train(step_of(params, SGD(0.1)), FCNN(), on(NUMPY, small), Schedule(1, 64, seed=3)))
 
 
 def test_a_last_step_that_diverges_is_seen_in_the_test_loss(small):
     with pytest.raises(NumericalError, match="epoch 1, after batch 1, seed 0"):
-        next(start(small, optimizer=sgd(1e9), batch_size=200))
+        next(start(small, optimizer=SGD(1e9), batch_size=200))
 
 
-def test_numpy_takes_the_fast_step_and_others_the_readable_one(small):
-    for backend, kind in ((NUMPY, FusedStep), (FAKE, Step)):
-        arrays = examples(small, backend)
-        assert type(make_step(fcnn, fcnn.init(backend), {}, sgd(), arrays.train_images, arrays.train_labels)) is kind
-
-
-def test_a_step_under_attack_and_regularized_makes_no_sync(small):
-    arrays, params = examples(small, FAKE), fcnn.init(FAKE)
-    penalty = Penalty(l1={"W1": 0.01}, nuclear={"W1": 0.02}, joint=0.1)
-    adversary = Adversary(Attack(name="pgd", steps=2, clip=(0.0, 1.0)), share=0.5)
-    step = make_step(fcnn, params, {}, sgd(), arrays.train_images, arrays.train_labels, penalty, adversary)
+@pytest.mark.parametrize("optimizer", [Adam(0.01), Proximal(SGD(0.01), (L1({"W2": 0.1}),))], ids=["adam", "proximal"])
+@pytest.mark.parametrize(
+    "objective",
+    [
+        CrossEntropy(FCNN()),
+        Regularized(
+            AdversarialInputs(CrossEntropy(FCNN()), FCNN(), PGD(steps=2, clip=(0.0, 1.0)), fraction=0.5),
+            (L1({"W1": 0.01}), Nuclear({"W1": 0.02}), Joint(0.1), MarginBound(0.1)),
+        ),
+        AdversarialWeights(CrossEntropy(FCNN()), 0.01),
+    ],
+    ids=["natural", "attacked and regularized", "adversarial weights"],
+)
+def test_a_step_makes_no_sync(small, objective, optimizer):
+    arrays, params = on(FAKE, small), fcnn.init(FAKE)
+    step = Step(objective, optimizer, params, optimizer.init(params))
     index = FAKE.asarray(np.arange(64))
     fakecupy.SYNCS.clear()
-    step(index, 1)
-    assert fakecupy.SYNCS == []
-
-
-def test_a_step_makes_no_sync(small):
-    arrays = examples(small, FAKE)
-    optimizer = adam(0.01)
-    params = fcnn.init(FAKE)
-    step = make_step(fcnn, params, optimizer.init(params), optimizer, arrays.train_images, arrays.train_labels)
-    index = FAKE.asarray(np.arange(64))
-    fakecupy.SYNCS.clear()
-    step(index, 1)
+    step(arrays.batch(index, FAKE.dtype("float32")))
     assert fakecupy.SYNCS == []
 
 
@@ -242,32 +294,27 @@ def test_an_epoch_syncs_once(small):
 
 
 def test_an_attack_makes_no_sync(small):
-    from refimpl.attacks import fgsm, gnm, pgd
-    from refimpl.layers.images import scale
-    from refimpl.networks.gradients import margin_gradients
-
     params, y = fcnn.init(FAKE), FAKE.asarray(small.test.labels, "int64")
     x = scale(FAKE.asarray(small.test.images), FAKE.dtype("float32"))
     fakecupy.SYNCS.clear()
     gradient = loss_gradient(fcnn, params, y)
     fgsm(gradient, x, eps=0.1, clip=(0.0, 1.0))
-    pgd(gradient, x, eps=0.1, step_size=0.01, steps=3, random_start=np.random.default_rng(0))
+    pgd(gradient, x, eps=0.1, step_size=0.01, steps=3)
+    attack = PGD(steps=3, random_start=True, restarts=2)
+    attack.perturb(FCNN().gradients(params), x, y, attack.starts())
     gnm(margin_gradients(fcnn, params, y), x, eps=0.1, clip=(0.0, 1.0))
     assert fakecupy.SYNCS == []
 
 
 def test_training_runs_on_every_backend_and_agrees(small, be):
-    record = list(start(small, backend=be.backend, optimizer=sgd(0.05), dtype=be.dtype))[-1]
-    expected = list(start(small, optimizer=sgd(0.05), dtype="float64"))[-1]
+    record = list(start(small, backend=be.backend, optimizer=SGD(0.05), dtype=be.dtype))[-1]
+    expected = list(start(small, optimizer=SGD(0.05), dtype="float64"))[-1]
     assert_allclose(record.loss, expected.loss, rtol=1e-4 if be.dtype == "float32" else 1e-9)
     assert_allclose(be.host(record.params["W1"]), expected.params["W1"], atol=100 * be.tolerance)
 
 
 def test_the_fake_device_gives_numpys_bits(small):
-    arrays = examples(small, NUMPY)
-    readable = Step(fcnn, fcnn.init(NUMPY), {}, sgd(0.1), arrays.train_images, arrays.train_labels)
-    expected = list(train(fcnn, readable, arrays, epochs=2, batch_size=64, seed=0))[-1]
-    record = list(start(small, backend=FAKE, optimizer=sgd(0.1), epochs=2))[-1]
+    expected, record = (list(start(small, backend, SGD(0.1), epochs=2))[-1] for backend in (NUMPY, FAKE))
     assert record.line() == expected.line()
     for name, p in expected.params.items():
         assert_array_equal(record.params[name].get(), p)

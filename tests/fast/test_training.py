@@ -1,0 +1,317 @@
+"""The accelerated step is the readable one: float64 to 1e-12, float32 to a few roundings; and the loop around it."""
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from backends import FAKE, NUMPY
+from numpy.testing import assert_allclose, assert_array_equal
+
+from refimpl import SGD, Adam, NumericalError
+from refimpl.attacks import FGSM, GNM, PGD
+from refimpl.backend import namespace
+from refimpl.data import Dataset, Split, on
+from refimpl.fast import accelerate
+from refimpl.fast.training import Flat, FlatStep, GatheredExamples, views
+from refimpl.layers.images import scale
+from refimpl.low_rank import LowRank, LowRankNetwork, LowRankSGD
+from refimpl.networks import CNN, FCNN
+from refimpl.optimizers import Optimizer, Proximal
+from refimpl.regularizers import L1, Joint, MarginBound, Nuclear, OperatorNorms
+from refimpl.training import (
+    AdversarialInputs,
+    AdversarialWeights,
+    CrossEntropy,
+    Examples,
+    Regularized,
+    Schedule,
+    Step,
+    train,
+)
+
+TOLERANCE = {"float64": 1e-12, "float32": 2e-5}
+OPTIMIZERS = [SGD(0.1), SGD(0.05, 0.9), Adam(0.01)]
+DENSE = FCNN((12, 5, 6, 4))
+CONVOLUTIONAL = CNN(filters=(2, 3), side=14, hidden_units=5, classes=4)
+
+
+def examples(rng, network, n=50):
+    shape = (14, 14) if isinstance(network, CNN) else (3, 4)
+    images, labels = rng.integers(0, 256, (n, *shape), np.uint8), rng.integers(0, 4, n)
+    return Examples(images, labels, images[:10], labels[:10])
+
+
+def network_of(objective):
+    return objective.network if isinstance(objective, CrossEntropy) else network_of(objective.objective)
+
+
+def check_steps(rng, objective, optimizer, dtype="float64", tolerance=None, steps=5):
+    """The same losses, parameters and states by both paths, with a short batch now and then."""
+    network = network_of(objective)
+    params, data = network.init(NUMPY, 2, dtype), examples(rng, network)
+    readable = Step(objective, optimizer, params, optimizer.init(params))
+    fast, gathered = accelerate(replace(readable)), accelerate(data)
+    close = {"rtol": tolerance or TOLERANCE[dtype], "atol": tolerance or TOLERANCE[dtype]}
+    losses = []
+    for t in range(1, steps + 1):
+        index = rng.permutation(50)[: 16 if t % 3 else 5]
+        expected = readable(data.batch(index, np.dtype(dtype))._replace(step=t, new_epoch=t == 1))
+        losses.append(fast(gathered.batch(index, np.dtype(dtype))._replace(step=t, new_epoch=t == 1)))
+        assert_allclose(losses[-1], expected, **close)
+        for ours, theirs in zip(fast.snapshot(), readable.snapshot(), strict=True):
+            assert list(ours) == list(theirs)
+            for name, x in ours.items():
+                assert x.dtype == dtype
+                assert_allclose(x, theirs[name], **close)
+    assert all((p != params[name]).any() for name, p in fast.params.items())
+    return losses
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("widths", [(12, 4), (12, 7, 4), (12, 5, 6, 4)])
+def test_it_is_the_readable_step(rng, dtype, optimizer, widths):
+    network = FCNN(widths)
+    check_steps(rng, CrossEntropy(network), optimizer, dtype, steps=7)
+
+
+OF_WEIGHTS = (L1({"W1": 0.01, "W2": 0.02}), Nuclear({"W1": 0.03}), OperatorNorms(0.01))
+OF_DENSE = (*OF_WEIGHTS, Joint(0.001), MarginBound(0.01, 0.05, 0.002))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("proximal", [False, True], ids=["subgradients", "proximal"])
+@pytest.mark.parametrize(("network", "terms"), [(DENSE, OF_DENSE), (CONVOLUTIONAL, OF_WEIGHTS)], ids=["dense", "cnn"])
+def test_it_is_the_readable_step_with_every_regularizer(rng, network, terms, proximal, dtype):
+    with_prox = tuple(term for term in terms if term.has_prox)
+    rest = tuple(term for term in terms if not (proximal and term.has_prox))
+    optimizer = Proximal(SGD(0.1), with_prox) if proximal else SGD(0.1)
+    check_steps(rng, Regularized(CrossEntropy(network), rest), optimizer, dtype)
+
+
+@pytest.mark.parametrize(
+    ("attack", "fraction"),
+    [
+        (FGSM(), 1.0),
+        (PGD(eps=0.1, clip=(0.0, 1.0)), 1.0),
+        (PGD(random_start=True, steps=2), 1.0),
+        (FGSM(), 0.3),
+        (GNM(norm="2"), 1.0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("network", [DENSE, CONVOLUTIONAL], ids=["dense", "cnn"])
+def test_it_is_the_readable_step_under_attack(rng, network, attack, fraction):
+    state = rng.bit_generator.state
+    objective = AdversarialInputs(CrossEntropy(network), network, attack, fraction)
+    losses = check_steps(rng, objective, SGD(0.1), tolerance=1e-10)
+    rng.bit_generator.state = state
+    natural = check_steps(rng, CrossEntropy(network), SGD(0.1))
+    assert losses[0] > natural[0]
+
+
+def composed(network, attack, radius, terms, inside):
+    """Every wrapper that is asked for; the adversary of the weights inside that of the inputs, or outside of all."""
+    objective = CrossEntropy(network)
+    if radius and inside:
+        objective = AdversarialWeights(objective, radius)
+    if attack:
+        objective = AdversarialInputs(objective, network, attack, fraction=0.5)
+    if terms:
+        objective = Regularized(objective, terms)
+    return AdversarialWeights(objective, radius) if radius and not inside else objective
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("acting", ["none", "subgradients", "proximal"])
+@pytest.mark.parametrize("attack", [None, PGD(steps=2)], ids=["clean", "attacked"])
+@pytest.mark.parametrize(("network", "terms"), [(DENSE, OF_DENSE), (CONVOLUTIONAL, OF_WEIGHTS)], ids=["dense", "cnn"])
+def test_every_composition_is_accelerated_to_the_same_step(rng, network, terms, attack, acting, momentum):
+    optimizer = SGD(0.05, momentum)
+    if acting == "proximal":
+        optimizer = Proximal(optimizer, tuple(term for term in terms if term.has_prox))
+        terms = tuple(term for term in terms if not term.has_prox)
+    for radius, inside in ((0.0, True), (0.003, True), (0.003, False)):
+        objective = composed(network, attack, radius, () if acting == "none" else terms, inside)
+        check_steps(rng, objective, optimizer, tolerance=1e-9, steps=3)
+
+
+@dataclass(frozen=True)
+class Layerwise(Optimizer):
+    """Steps of unit length in each layer by itself, along the mean of this gradient and the one before."""
+
+    name: ClassVar[str] = "layerwise"
+
+    def init(self, params):
+        return {f"before.{name}": namespace(p).zeros_like(p) for name, p in params.items()}
+
+    def update(self, params, grads, state, t):
+        assert set(grads) == set(params) == {name for i in range(1, 4) for name in (f"W{i}", f"b{i}")}
+        moved = {}
+        for name, p in params.items():
+            direction = grads[name] + state[f"before.{name}"]
+            moved[name] = p - self.learning_rate * direction / namespace(p).sqrt(namespace(p).sum(direction**2))
+        return moved, {f"before.{name}": g for name, g in grads.items()}
+
+
+@dataclass(frozen=True)
+class Keeping(Layerwise):
+    """Entry by entry; its state is the very arrays that it was handed."""
+
+    name: ClassVar[str] = "keeping"
+    elementwise: ClassVar[bool] = True
+
+    def update(self, params, grads, state, t):
+        moved = {name: p - self.learning_rate * (grads[name] + state[f"before.{name}"]) for name, p in params.items()}
+        return moved, {f"before.{name}": g for name, g in grads.items()}
+
+
+@dataclass(frozen=True)
+class Counting(Layerwise):
+    """Entry by entry, with a number in its state that belongs to no parameter."""
+
+    name: ClassVar[str] = "counting"
+    elementwise: ClassVar[bool] = True
+
+    def init(self, params):
+        return {"steps": namespace(params["b1"]).zeros_like(params["b1"])}
+
+    def update(self, params, grads, state, t):
+        steps = state["steps"] + 1
+        return {name: p - self.learning_rate / t * grads[name] for name, p in params.items()}, {"steps": steps}
+
+
+@pytest.mark.parametrize("optimizer", [Layerwise(0.1), Keeping(0.1), Counting(0.1)], ids=lambda one: one.name)
+def test_optimizers_of_others_are_handed_what_they_ask_for(rng, optimizer):
+    """One vector only where each entry is updated by itself, and arrays that the next step leaves as they are."""
+    check_steps(rng, CrossEntropy(DENSE), optimizer)
+    params = DENSE.init(NUMPY)
+    taken = accelerate(Step(CrossEntropy(DENSE), optimizer, params, optimizer.init(params)))
+    assert isinstance(taken, FlatStep) == (optimizer.name == "keeping")
+
+
+def test_low_rank_steps_are_the_readable_ones(rng):
+    network = LowRankNetwork(DENSE, 0.5)
+    check_steps(rng, CrossEntropy(network), LowRankSGD(SGD(0.05, 0.3), LowRank(0.5)), tolerance=1e-9)
+
+
+def test_parameters_handed_out_do_not_change_with_the_next_step(rng):
+    network, data = FCNN((12, 4)), accelerate(examples(rng, DENSE))
+    for optimizer in (SGD(0.1), SGD(0.1, 0.9), Adam(0.1)):
+        params = network.init(NUMPY)
+        step = accelerate(Step(CrossEntropy(network), optimizer, params, optimizer.init(params)))
+        step(data.batch(np.arange(10), np.float32))
+        handed = step.snapshot()
+        copies = [{name: x.copy() for name, x in one.items()} for one in handed]
+        step(data.batch(np.arange(10, 20), np.float32)._replace(step=2))
+        for one, copy, after in zip(handed, copies, step.snapshot(), strict=True):
+            for name, x in one.items():
+                assert_array_equal(x, copy[name])
+                assert (after[name] != x).any()
+
+
+def test_a_step_leaves_the_parameters_it_began_with(rng):
+    params, data = DENSE.init(NUMPY), accelerate(examples(rng, DENSE))
+    copy = {name: p.copy() for name, p in params.items()}
+    accelerate(Step(CrossEntropy(DENSE), SGD(0.1), params, {}))(data.batch(np.arange(10), np.float32))
+    for name, p in params.items():
+        assert_array_equal(p, copy[name])
+
+
+def test_flat_parameters_are_views_of_one_vector(rng):
+    params = {"W": rng.normal(size=(2, 3)), "b": rng.normal(size=2)}
+    flat = Flat(params)
+    for name, p in params.items():
+        assert_array_equal(flat[name], p)
+        assert_array_equal(views(flat.vector, params)[name], p)
+    flat.vector[:] = 0
+    assert not flat["W"].any()
+
+
+def test_gathered_batches_are_the_readable_ones_to_the_bit(rng):
+    data = examples(rng, CONVOLUTIONAL)
+    gathered = accelerate(data)
+    assert isinstance(gathered, GatheredExamples)
+    for size, dtype in product((16, 5, 16), (np.float32, np.float64)):
+        index = rng.permutation(50)[:size]
+        for ours, theirs in zip(accelerate(data).batch(index, dtype), data.batch(index, dtype), strict=True):
+            assert_array_equal(ours, theirs)
+        assert gathered.batch(index, np.float32).x is gathered.batch(index, np.float32).x
+    assert_array_equal(data.batch(index, np.float32).x, scale(data.train_images[index], np.float32))
+
+
+@pytest.fixture
+def small(rng) -> Dataset:
+    """Ten blurred patterns: 200 examples to train on, 100 to test on."""
+    patterns = rng.integers(0, 256, (10, 28, 28))
+
+    def split(n):
+        labels = rng.integers(0, 10, n).astype(np.uint8)
+        noise = rng.integers(0, 256, (n, 28, 28))
+        return Split(((patterns[labels] + noise) // 2).astype(np.uint8), labels)
+
+    return Dataset("small", split(200), split(100), {}, "made here")
+
+
+def start(data, optimizer, terms=(), dtype="float32", begin=None, **schedule):
+    network = FCNN()
+    params, state = begin or (network.init(NUMPY, dtype=dtype), None)
+    state = optimizer.init(params) if state is None else state
+    step = accelerate(Step(Regularized(CrossEntropy(network), terms), optimizer, params, state))
+    schedule = Schedule(**{"epochs": 3, "batch_size": 64, "seed": 0, **schedule})
+    return train(step, accelerate(network), accelerate(on(NUMPY, data)), schedule, terms)
+
+
+def test_it_learns(small):
+    logs = list(start(small, Adam(0.005), epochs=40))
+    assert [log.epoch for log in logs] == list(range(1, 41))
+    assert logs[-1].loss < 0.1 * logs[0].loss
+    assert logs[-1].accuracy > 0.95
+
+
+def test_the_loop_logs_what_the_readable_one_does(small):
+    terms = (Nuclear({"W1": 0.01}),)
+    fast = list(start(small, SGD(0.05), terms, "float64"))
+    objective, optimizer, params = Regularized(CrossEntropy(FCNN()), terms), SGD(0.05), FCNN().init(NUMPY, 0, "float64")
+    step = Step(objective, optimizer, params, {})
+    readable = list(train(step, FCNN(), on(NUMPY, small), Schedule(3, 64, 0), terms))
+    for ours, theirs in zip(fast, readable, strict=True):
+        assert_allclose([ours.loss, ours.test_loss, ours.accuracy], [theirs.loss, theirs.test_loss, theirs.accuracy])
+        assert_allclose(list(ours.terms.values()), list(theirs.terms.values()))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "terms"),
+    [(SGD(0.1, 0.9), ()), (Adam(0.01), ()), (SGD(0.01), (Nuclear({"W1": 0.01}),))],
+    ids=["momentum", "adam", "nuclear"],
+)
+def test_it_continues_to_the_same_bits(small, optimizer, terms):
+    straight = list(start(small, optimizer, terms, epochs=5))
+    halfway = list(start(small, optimizer, terms, epochs=2))[-1]
+    continued = list(start(small, optimizer, terms, begin=(halfway.params, halfway.state), epochs=5, start=2))
+    assert [log.line() for log in continued] == [log.line() for log in straight[2:]]
+    for name, p in straight[-1].params.items():
+        assert_array_equal(p, continued[-1].params[name])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_divergence_with_a_nuclear_norm_is_no_crash(small, dtype):
+    with pytest.raises(NumericalError, match="the loss is"), np.errstate(all="ignore"):
+        list(start(small, SGD(1e20), (Nuclear({"W1": 1e20}),), dtype))
+
+
+def test_proximal_steps_make_zeros_and_lower_the_rank(small):
+    def trained(*terms):
+        return list(start(small, Proximal(SGD(0.02), terms), epochs=12))[-1].params["W1"]
+
+    assert (trained(L1({"W1": 0.06})) == 0).mean() > 0.3
+    assert np.linalg.matrix_rank(trained(Nuclear({"W1": 1.5}))) < 20
+
+
+def test_numpy_takes_the_fast_step_and_others_the_readable_one(small):
+    for backend, kind in ((NUMPY, FlatStep), (FAKE, Step)):
+        step = Step(CrossEntropy(FCNN()), SGD(), FCNN().init(backend), {})
+        assert type(accelerate(step)) is kind
+        assert type(accelerate(on(backend, small))) is (GatheredExamples if backend is NUMPY else Examples)
