@@ -42,13 +42,14 @@ def created(given: Mapping[str, Any], derived: Sequence[Option], sources: Source
     config = Config.from_table(laid_over(table, given, derived))
     backend = make_backend(config.backend)
     data = find_data(config.dataset, config.network.usual.dataset, data_dir)
-    named, epochs = config.dataset != "auto", config.epochs_for(len(data.train.labels))
+    asked = given.get("dataset") or ("auto" if start else table.get("dataset", "auto"))
     if config.attack:
         shape = config.network.image_shape(data.train.images[0].size)
         config = replace(config, attack=config.attack.for_images(shape))
+    epochs = config.epochs_for(len(data.train.labels))
     config = replace(config, dataset=data.name, backend=backend.name, epochs=epochs)
     with blas_threads(config.blas_threads):  # which the manifest records
-        return Run.create(sources.out or _free(Path("runs"), _name(config, named)), config, data, start)
+        return Run.create(sources.out or _free(Path("runs"), _name(config, asked != "auto")), config, data, start)
 
 
 def _table(sources: Sources) -> tuple[dict[str, Any], Checkpoint | None]:
@@ -76,7 +77,7 @@ def _with_method(table: dict[str, Any], method: str, arch: str) -> dict[str, Any
 
 
 def _name(config: Config, with_dataset: bool) -> str:
-    """ARCH-DATASET-METHOD-seedSEED; without the data set where it was left to choose, without natural training."""
+    """ARCH-DATASET-METHOD-seedSEED; without the data set where it was not asked for, without natural training."""
     method = "" if config.method == "natural" else f"-{config.method}"
     dataset = f"-{config.dataset}" if with_dataset else ""
     return f"{config.arch}{dataset}{method}-seed{config.seed}"
