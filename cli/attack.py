@@ -149,7 +149,7 @@ def carried_out(
     session: Session, attacks: Sequence[Attack], how: Evaluation
 ) -> tuple[list[Attack], list[AttackResult]]:
     """The attacks with the budgets that were used in the end, and what came of each."""
-    shape = session.network.image_shape(session.data.test.images[0].size)
+    shape = session.data.shape
     asked: list[Any] = [attack.for_images(shape) for attack in attacks]
     if isinstance(asked[0], InputWeight):
         return asked, _marked(_perturb_weights(full(session), asked, how), how)

@@ -157,7 +157,7 @@ def options_of(
     owners: dict[str, dict[str, tuple[Field, Any]]] = {}
     for owner, settings in kinds_by_name.items():
         for one, kind in kinds(settings):
-            if one.name not in leave_out:
+            if one.name not in leave_out and not one.metadata["about"].of_data:
                 owners.setdefault(one.name, {})[owner] = (one, kind)
     found = []
     for field, fields in owners.items():
@@ -233,7 +233,7 @@ def _type(kind: Any, abouts: Sequence[About], several: bool) -> click.ParamType:
     if any(get_origin(part) is dict for part in parts):
         return (SeveralRadii() if several else Radii()) if len(parts) > 1 else Layers()
     if get_origin(parts[0]) is tuple:
-        return Several(Integer() if int in get_args(parts[0]) else Number())
+        return Several({int: Integer(), str: click.STRING}.get(get_args(parts[0])[0], Number()))
     if parts[0] is str:
         return click.STRING
     number = Rank() if len(parts) > 1 else Integer() if parts[0] is int else Number()

@@ -43,10 +43,9 @@ def created(given: Mapping[str, Any], derived: Sequence[Option], sources: Source
     backend = make_backend(config.backend)
     data = find_data(config.dataset, config.network.usual.dataset, data_dir)
     asked = given.get("dataset") or ("auto" if start else table.get("dataset", "auto"))
-    if config.attack:
-        shape = config.network.image_shape(data.train.images[0].size)
-        config = replace(config, attack=config.attack.for_images(shape))
     epochs = config.epochs_for(len(data.train.labels))
+    network = config.network.for_data(data.shape, data.classes)
+    config = replace(config, network=network, attack=config.attack and config.attack.for_images(data.shape))
     config = replace(config, dataset=data.name, backend=backend.name, epochs=epochs)
     with blas_threads(config.blas_threads):  # which the manifest records
         return Run.create(sources.out or _free(Path("runs"), _name(config, asked != "auto")), config, data, start)
@@ -79,7 +78,7 @@ def _with_method(table: dict[str, Any], method: str, arch: str) -> dict[str, Any
 def _name(config: Config, with_dataset: bool) -> str:
     """ARCH-DATASET-METHOD-seedSEED; without the data set where it was not asked for, without natural training."""
     method = "" if config.method == "natural" else f"-{config.method}"
-    dataset = f"-{config.dataset}" if with_dataset else ""
+    dataset = f"-{Path(config.dataset).stem}" if with_dataset else ""
     return f"{config.arch}{dataset}{method}-seed{config.seed}"
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
 from refimpl.attacks.input_weight_settings import STEPS
+
 from refimpl.errors import DataError
 from refimpl.runs.folder import list_runs
 

@@ -26,7 +26,7 @@ class About:
     """What is known of a field besides its type and default.
 
     `flag` is the value that the mere name of a command-line option stands for. `usual` says the default in words where
-    it depends on other settings.
+    it depends on other settings. What is `of_data` follows from the data, and no option sets it.
     """
 
     help: str
@@ -39,6 +39,7 @@ class About:
     below: int | float | None = None
     flag: Any = None
     infinite: bool = False
+    of_data: bool = False
 
 
 def setting(default: Any, help: str, **about: Any) -> Any:

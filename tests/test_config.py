@@ -5,9 +5,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refimpl.networks.architectures import lenet5
 
 from refimpl import UsageError
-from refimpl.networks.architectures import lenet5
 from refimpl.runs.config import Config
 from refimpl.runs.presets import METHODS, NATURAL
 from refimpl.runs.toml import from_toml, to_toml

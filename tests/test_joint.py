@@ -9,21 +9,21 @@ from backends import FAKE, NUMPY
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from refimpl.fast.step import FusedStep
+from refimpl.networks.architectures import CNN
+from refimpl.regularizers.penalty import Penalty
 from strategies import seeds
 
 from refimpl import Attack, JointAttack, NumericalError, UsageError, cross_entropy, joint_fooling, margin_reach
 from refimpl.attacks import joint, pgd
 from refimpl.attacks.input_weight import MODES
 from refimpl.attacks.verify import verify_weights
-from refimpl.fast.step import FusedStep
 from refimpl.layers.images import scale
 from refimpl.measures.certificates import label_reach
 from refimpl.networks import cnn, fcnn
-from refimpl.networks.architectures import CNN
 from refimpl.networks.gradients import loss_gradient, taped_weight_gradients, weight_gradients
 from refimpl.optimizers.sgd import sgd
 from refimpl.regularizers.margin_bound import ReachTerm
-from refimpl.regularizers.penalty import Penalty
 from refimpl.runs.results import to_json
 from refimpl.training.adversarial import Adversary, WeightAdversary
 from refimpl.training.step import Step

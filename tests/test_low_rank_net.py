@@ -7,6 +7,7 @@ from backends import FAKE, NUMPY
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from refimpl.networks.architectures import CNN, lenet5
 from strategies import seeds
 
 from refimpl import UsageError, cross_entropy, gradients, input_gradient, sgd
@@ -18,7 +19,6 @@ from refimpl.low_rank.network import dense, factorised, factors, init, is_low_ra
 from refimpl.low_rank.sgd import LowRank, low_rank_sgd
 from refimpl.measures.per_layer import layers
 from refimpl.networks import cnn, fcnn
-from refimpl.networks.architectures import CNN, lenet5
 from refimpl.networks.gradients import (
     logits,
     loss_gradient,

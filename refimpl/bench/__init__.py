@@ -1,25 +1,11 @@
-"""How fast, as a ratio: the same work by us and by a peer, in one process, turn by turn, on as many threads.
+"""Benchmarks: the same work by us and by a peer, in one process, in turn, on as many threads.
 
 Absolute times say more about a machine than about a program; a ratio of medians of interleaved repeats says something.
-Beside each time stands what was computed in it, so that nobody wins by doing less.
+Beside each time stands what was computed in it, so that nobody wins by doing less. A benchmark is one file that
+registers its settings; read `timing` and `base`, then any other. `peers` imports the other libraries.
 """
 
-from .attack import bench_attack
-from .cost import bench_cost
-from .information import bench_information
-from .low_rank_attack import bench_low_rank_attack
-from .low_rank_training import bench_low_rank_training
-from .nuclear import bench_nuclear
-from .race import Row
-from .train import bench_train
+from .base import BENCHMARKS, Benchmark, Note
+from .timing import Row, interleave, row
 
-__all__ = [
-    "Row",
-    "bench_attack",
-    "bench_cost",
-    "bench_information",
-    "bench_low_rank_attack",
-    "bench_low_rank_training",
-    "bench_nuclear",
-    "bench_train",
-]
+__all__ = ["BENCHMARKS", "Benchmark", "Note", "Row", "interleave", "row"]

@@ -1,74 +1,82 @@
 """PGD over the test set against the same loop elsewhere."""
 
-import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..attacks import pgd
-from ..backend import Backend, Params, to_host
-from ..data import Dataset
+from ..attacks import PGD
+from ..backend import to_host
 from ..layers.images import scale
-from ..networks import fcnn
-from ..networks.gradients import Network, logits, loss_gradient
-from .race import Row, absent, race, row
+from ..networks import CNN
+from ..settings import setting
+from . import peers
+from .base import BENCHMARKS, AttackBenchmark, Note, Trained
+from .timing import Row, interleave, row
 
-EPS, STEP_SIZE, STEPS = 0.05, 0.005, 20
+ATTACK = PGD(eps=0.05, step_size=0.005, steps=20)
 CHUNK = 256
-THEIRS = {"fcnn": (256, 500), "cnn": (64, 256)}  # PyTorch's best among them
+PEER_BATCHES = {"dense": (256, 500), "convolutional": (64, 256)}
+"""PyTorch's best is among them."""
 
 
-def bench_attack(
-    data: Dataset,
-    network: Network,
-    params: Params,
-    backend: Backend,
-    *,
-    against: tuple[str, ...],
-    threads: int,
-    repeats: int,
-) -> list[Row]:
-    """Rows of seconds for PGD-20 on every test image, with the accuracy left; PyTorch in small and in large batches."""
-    arch = "fcnn" if network is fcnn else "cnn"
-    title = f"attack {arch}, {data.name}, PGD-{STEPS} on {len(data.test.labels)} images"
-    images = backend.asarray(data.test.images)
-    x, y = scale(images, backend.dtype("float32")), backend.asarray(data.test.labels, "int64")
-    kept: dict[str, np.ndarray] = {}
+@BENCHMARKS.register("attack")
+@dataclass(frozen=True, kw_only=True)
+class AttackImages(AttackBenchmark):
+    """PGD-20 at eps 0.05 on the test images, without a random start; PyTorch in small and in large batches.
 
-    def ours() -> None:
-        chunks = [slice(i, i + CHUNK) for i in range(0, len(data.test.labels), CHUNK)]
-        parts = [
-            pgd(loss_gradient(network, params, y[part]), x[part], eps=EPS, step_size=STEP_SIZE, steps=STEPS)
-            for part in chunks
-        ]
-        kept["refimpl"] = to_host(backend.xp.concat(parts))
+    Rows have the accuracies on the adversarial examples.
+    """
 
-    runners: dict[str, Callable[[], None]] = {"refimpl": ours}
-    missing = [peer for peer in against if importlib.util.find_spec(peer) is None]
-    if "torch" in against and "torch" not in missing:
-        from . import torch_peer
+    name: ClassVar[str] = "attack"
 
-        peer = torch_peer.Attacking(network, {name: to_host(p) for name, p in params.items()}, data, threads)
+    against: tuple[str, ...] = setting(("torch",), "Peers: torch.")
 
-        def theirs(name: str, chunk: int) -> Callable[[], None]:
-            def run() -> None:
-                kept[name] = peer.attack(chunk, EPS, STEP_SIZE, STEPS)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        peers.check(self.against, ("torch",))
 
-            return run
-
-        for chunk in THEIRS[arch]:
-            name = f"torch, eager, batches of {chunk}"
-            runners[name] = theirs(name, chunk)
-
-    times = race(runners, repeats)
-    accuracy = {name: _accuracy(network, params, backend, x_adv, data.test.labels) for name, x_adv in kept.items()}
-    taken = times.pop("refimpl")
-    rows = [
-        row(title, taken, name, theirs, threads, accuracy=accuracy["refimpl"], peer_accuracy=accuracy[name])
-        for name, theirs in times.items()
-    ]
-    return rows + [absent(title, peer, threads) for peer in missing]
+    def rows(self, note: Note) -> list[Row]:
+        trained = self.trained(note)
+        data, network = trained.data, trained.network
+        title = f"attack {network.name}, {data.name}, PGD-{ATTACK.steps} on {len(data.test.labels)} images"
+        there, absent = peers.present(self.against, network, title)
+        found: dict[str, np.ndarray] = {}
+        competitors = {"refimpl": _ours(trained, found)}
+        if "torch" in there:
+            params = {name: to_host(p) for name, p in trained.params.items()}
+            peer = peers.load("torch").Attacking(network, params, data, self.threads)
+            for chunk in PEER_BATCHES["convolutional" if isinstance(network, CNN) else "dense"]:
+                competitors[f"torch, eager, batches of {chunk}"] = _theirs(peer, chunk, found)
+        times = interleave(competitors, self.repeats)
+        accuracy = {name: _accuracy(trained, x_adv) for name, x_adv in found.items()}
+        ours = times.pop("refimpl")
+        return [
+            row(title, ours, name, theirs, accuracy=accuracy["refimpl"], peer_accuracy=accuracy[name])
+            for name, theirs in times.items()
+        ] + absent
 
 
-def _accuracy(network: Network, params: Params, backend: Backend, x: np.ndarray, y: np.ndarray) -> float:
-    return float((to_host(logits(network, params, backend.asarray(x))).argmax(axis=-1) == y).mean())
+def _ours(trained: Trained, found: dict[str, np.ndarray]) -> Callable[[], None]:
+    test, backend = trained.data.test, trained.backend
+    x, y = scale(backend.asarray(test.images), backend.dtype("float32")), backend.asarray(test.labels, "int64")
+    chunks = [slice(i, i + CHUNK) for i in range(0, len(test.labels), CHUNK)]
+
+    def run() -> None:
+        parts = [ATTACK.perturb(trained.gradients, x[chunk, ...], y[chunk]) for chunk in chunks]
+        found["refimpl"] = to_host(backend.xp.concat(parts))
+
+    return run
+
+
+def _theirs(peer: Any, chunk: int, found: dict[str, np.ndarray]) -> Callable[[], None]:
+    def run() -> None:
+        found[f"torch, eager, batches of {chunk}"] = peer.attack(chunk, ATTACK)
+
+    return run
+
+
+def _accuracy(trained: Trained, x: np.ndarray) -> float:
+    predicted = to_host(trained.gradients.logits(trained.backend.asarray(x))).argmax(axis=-1)
+    return float((predicted == trained.data.test.labels).mean())

@@ -1,101 +1,119 @@
-"""The nuclear norm's gradient against PyTorch's, and what it adds to a training step."""
+"""The nuclear norm and its gradient against PyTorch's, and what they add to a training step; NumPy."""
 
-import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float
 
-from ..backend import Backend
-from ..data import Dataset
-from ..fast.newton_schulz import WarmPolar
-from ..networks import fcnn
-from ..optimizers.sgd import sgd
-from ..regularizers.nuclear import nuclear, nuclear_by_svd
-from ..regularizers.penalty import Penalty
-from ..training.loop import examples, make_step
-from .race import Row, absent, race, row
+from ..backend import backend
+from ..data import Dataset, on
+from ..networks import FCNN
+from ..optimizers import SGD
+from ..regularizers import Batch, Nuclear, nuclear, nuclear_by_svd
+from ..runs.config import Config
+from ..runs.fast_twins import accelerated
+from ..settings import setting
+from ..training import CrossEntropy, Step
+from . import peers
+from .base import BENCHMARKS, DataBenchmark, Note
+from .timing import Row, interleave, row
 from .train import Ours, epochs
 
-CALLS = 200
+CALLS, BATCH = 200, 128
 LAM = 0.01
 
+Matrix = Float[np.ndarray, "m n"]
 
-def bench_nuclear(
-    data: Dataset, backend: Backend, *, against: tuple[str, ...], threads: int, repeats: int
-) -> list[Row]:
-    """Rows of seconds for `CALLS` gradients of a layer W1 in training, and for an epoch with and without the term.
 
-    Each way of computing the gradient is given the same matrices, one after the other; `error` is the largest
-    difference of its last result from the definition in double precision.
+@BENCHMARKS.register("nuclear")
+@dataclass(frozen=True, kw_only=True)
+class NuclearNorm(DataBenchmark):
+    """Nuclear norms with gradients of W1 in the training of fcnn, and an epoch with and without the term; NumPy.
+
+    Everybody is given the same matrices, one after the other; `error` is the largest difference of the last gradient
+    from the definition in double precision.
     """
-    return [*_gradients(data, backend, against, threads, repeats), _step(data, backend, threads, repeats)]
+
+    name: ClassVar[str] = "nuclear"
+
+    against: tuple[str, ...] = setting(("torch",), "Peers: torch.")
+    examples: int | None = setting(None, "The first so many examples.", usual="all", at_least=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        peers.check(self.against, ("torch",))
+
+    def rows(self, note: Note) -> list[Row]:
+        data = self.load(FCNN(), note)
+        return [*self._gradients(in_training(data)), self._epoch(data)]
+
+    def _gradients(self, matrices: list[Matrix]) -> list[Row]:
+        size = " x ".join(map(str, matrices[0].shape))
+        title = f"{CALLS} nuclear norms with gradients of a {size} layer in training"
+        there, absent = peers.present(self.against, FCNN(), title)
+        gradients = {
+            "refimpl, Gram matrix": lambda W: nuclear(W)[1],
+            "refimpl, SVD": lambda W: nuclear_by_svd(W)[1],
+        }
+        if "torch" in there:
+            gradients["torch, eager"] = peers.load("torch").nuclear_gradient
+        last: dict[str, Matrix] = {}
+        competitors = {name: _each(name, gradient, matrices, last) for name, gradient in gradients.items()}
+        times = interleave({"refimpl": _ours(matrices, last), **competitors}, self.repeats)
+        exact = nuclear_by_svd(matrices[-1].astype(np.float64))[1]
+        error = {name: float(np.abs(gradient - exact).max()) for name, gradient in last.items()}
+        ours = times.pop("refimpl")
+        return [
+            row(title, ours, peer, taken, error=error["refimpl"], peer_error=error[peer])
+            for peer, taken in times.items()
+        ] + absent
+
+    def _epoch(self, data: Dataset) -> Row:
+        without, numpy = Config(threads=self.threads), backend("numpy")
+        with_term = replace(without, regularizers=(Nuclear({"W1": LAM}),))
+        competitors = {"with": Ours(with_term, data, numpy), "without": Ours(without, data, numpy)}
+        n = len(data.train.labels)
+        times = interleave({name: epochs(c, n) for name, c in competitors.items()}, self.repeats)
+        title = f"train fcnn, {data.name}, an epoch of {n}, nuclear norm of W1 in the loss"
+        accuracy = {name: c.accuracy() for name, c in competitors.items()}
+        return row(
+            title, times["with"], "the same without the term", times["without"],
+            accuracy=accuracy["with"], peer_accuracy=accuracy["without"],
+        )  # fmt: skip
 
 
-def _gradients(data: Dataset, backend: Backend, against: tuple[str, ...], threads: int, repeats: int) -> list[Row]:
-    matrices = _in_training(data, backend)
-    changing = np.empty_like(matrices[0])
-    warm, last = WarmPolar(changing), {}
-
-    def refimpl() -> None:
-        warm.forget()
-        for W in matrices:
-            changing[...] = W
-            last["refimpl"] = warm()
-
-    def each(name: str, gradient: Callable[[np.ndarray], np.ndarray]) -> Callable[[], None]:
-        def run() -> None:
-            for W in matrices:
-                last[name] = gradient(W)
-
-        return run
-
-    runners = {
-        "refimpl": refimpl,
-        "refimpl, Gram matrix": each("refimpl, Gram matrix", lambda W: nuclear(W)[1]),
-        "refimpl, SVD": each("refimpl, SVD", lambda W: nuclear_by_svd(W)[1]),
-    }
-    title = f"{CALLS} gradients of the nuclear norm of a {' x '.join(map(str, changing.shape))} layer in training"
-    missing = [peer for peer in against if importlib.util.find_spec(peer) is None]
-    if "torch" in against and "torch" not in missing:
-        from . import torch_peer
-
-        runners["torch, eager"] = each("torch, eager", torch_peer.nuclear_gradient)
-    times = race(runners, repeats)
-    exact = nuclear_by_svd(matrices[-1].astype(np.float64))[1]
-    error = {name: float(np.abs(gradient - exact).max()) for name, gradient in last.items()}
-    ours = times.pop("refimpl")
-    rows = [
-        row(title, ours, peer, taken, threads, error=error["refimpl"], peer_error=error[peer])
-        for peer, taken in times.items()
-    ]
-    return rows + [absent(title, peer, threads) for peer in missing]
-
-
-def _in_training(data: Dataset, backend: Backend) -> list[np.ndarray]:
+def in_training(data: Dataset) -> list[Matrix]:
     """W1 after each of the first steps of plain SGD."""
-    arrays = examples(data, backend)
-    step = make_step(fcnn, fcnn.init(backend), {}, sgd(0.001), arrays.train_images, arrays.train_labels)
+    network, examples, n = FCNN(), on(backend("numpy"), data), len(data.train.labels)
+    step = Step(CrossEntropy(accelerated(network)), SGD(), network.init(backend("numpy")), {})
     matrices = []
-    for t in range(1, CALLS + 1):
-        step(np.arange(128 * (t - 1), 128 * t) % len(data.train.labels), t)
+    for t in range(CALLS):
+        step(examples.batch(np.arange(BATCH * t, BATCH * (t + 1)) % n, np.float32))
         matrices.append(step.params["W1"])
     return matrices
 
 
-def _step(data: Dataset, backend: Backend, threads: int, repeats: int) -> Row:
-    arrays = examples(data, backend)
+def _ours(matrices: list[Matrix], last: dict[str, Matrix]) -> Callable[[], None]:
+    """The fast twin on a weight that changes in place, as it does in training."""
+    params = {"W1": np.empty_like(matrices[0])}
+    term = accelerated(Nuclear({"W1": 1.0}))
+    nothing = np.empty((0, 0), np.float32), np.empty(0, np.int64)
 
-    def contestant(penalty: Penalty) -> Ours:
-        params = fcnn.init(backend)
-        step = make_step(fcnn, params, {}, sgd(0.001), arrays.train_images, arrays.train_labels, penalty)
-        return Ours(step, arrays, backend, batch_size=128)
+    def run() -> None:
+        for i, W in enumerate(matrices):
+            params["W1"][...] = W
+            last["refimpl"] = term.value_and_grad(params, Batch(*nothing, new_epoch=i == 0))[1]["W1"]
 
-    contestants = {"with": contestant(Penalty(nuclear={"W1": LAM})), "without": contestant(Penalty())}
-    n = len(data.train.labels)
-    times = race({name: epochs(c, n) for name, c in contestants.items()}, repeats)
-    title = f"train fcnn, {data.name}, an epoch of {n}, nuclear norm of W1 in the loss"
-    accuracy = {name: c.accuracy() for name, c in contestants.items()}
-    return row(
-        title, times["with"], "the same without the term", times["without"], threads,
-        accuracy=accuracy["with"], peer_accuracy=accuracy["without"],
-    )  # fmt: skip
+    return run
+
+
+def _each(
+    name: str, gradient: Callable[[Matrix], Matrix], matrices: list[Matrix], last: dict[str, Matrix]
+) -> Callable[[], None]:
+    def run() -> None:
+        for W in matrices:
+            last[name] = gradient(W)
+
+    return run

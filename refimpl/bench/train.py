@@ -1,112 +1,138 @@
 """One epoch of training, shuffled, gathered and all, against the same epoch elsewhere."""
 
-import importlib
-import importlib.util
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..backend import Backend, to_host
+from ..backend import Backend, Params, fetch, to_host
 from ..backend import backend as make_backend
-from ..data import Dataset
-from ..fast.step import FusedStep
+from ..data import Dataset, on
+from ..networks import Network
 from ..rng import stream
 from ..runs.config import Config
-from ..training.loop import Examples, examples, make_step, score
-from ..training.step import Step
+from ..runs.fast_twins import accelerated
+from ..settings import setting
+from ..training import score
+from . import peers
+from .base import BENCHMARKS, NetworkBenchmark, Note
 from .memory import peak_bytes
-from .race import Row, absent, race, row
+from .timing import Row, interleave, row
+
+OURS, READABLE = "refimpl", "refimpl, readable step"
+NAMES = {"torch": ("torch, eager",), "jax": ("jax, jitted step", "jax, epoch as one scan")}
+"""The competitors of each peer."""
 
 
 @runtime_checkable
-class Contestant(Protocol):
-    """Something that trains one epoch in a given order, and knows its test accuracy afterwards."""
+class Competitor(Protocol):
+    """A network that trains one epoch in a given order, and knows its test accuracy afterwards."""
 
     def epoch(self, order: np.ndarray) -> None: ...
 
     def accuracy(self) -> float: ...
 
 
-class Ours:
-    """Our training step, the fast one or the readable one, called as the training loop calls it."""
+class Task(NamedTuple):
+    """What a peer trains: plain SGD on the mean cross-entropy, from these first weights on the host."""
 
-    def __init__(self, step: Step | FusedStep, data: Examples, backend: Backend, batch_size: int) -> None:
-        self.step, self.data, self.backend, self.batch_size = step, data, backend, batch_size
-        self.network, self.t = step.network, 0
+    network: Network
+    params: Params
+    data: Dataset
+    learning_rate: float
+    batch_size: int
+    threads: int
+
+
+class Ours:
+    """Our training step, called as the training loop calls it: the fast twin, or the readable one."""
+
+    def __init__(self, config: Config, data: Dataset, backend: Backend, *, fast: bool = True) -> None:
+        self.params = config.init(backend)
+        self.step = config.step(self.params, config.updates().init(self.params))
+        self.network, self.examples, self.backend = config.trained(), on(backend, data), backend
+        self.batch_size, self.t = config.batch_size, 0
+        if fast:
+            self.step = accelerated(self.step, config.threads)
+            self.network = accelerated(self.network, config.threads)
+            self.examples = accelerated(self.examples)
 
     def epoch(self, order: np.ndarray) -> None:
-        here = self.backend.asarray(order)
+        here, dtype = self.backend.asarray(order), self.params["b1"].dtype
         for i in range(0, len(order), self.batch_size):
             self.t += 1
-            self.step(here[i : i + self.batch_size], self.t)
+            batch = self.examples.batch(here[i : i + self.batch_size], dtype)
+            self.step(batch._replace(step=self.t, new_epoch=i == 0))
         self.backend.synchronize()
 
     def accuracy(self) -> float:
-        _, correct = score(self.network, self.step.params, self.data.test_images, self.data.test_labels)
-        return float(to_host(correct)) / len(self.data.test_labels)
+        params, _ = self.step.snapshot()
+        labels = self.examples.test_labels
+        _, correct = score(self.network, params, self.examples.test_images, labels)
+        return float(fetch([correct])[0]) / len(labels)
 
 
-PEERS = {
-    "torch": ("torch, eager",),
-    "jax": ("jax, jitted step", "jax, epoch as one scan"),
-}
+@BENCHMARKS.register("train")
+@dataclass(frozen=True, kw_only=True)
+class Train(NetworkBenchmark):
+    """One epoch of plain SGD at the network's usual sizes, shuffling and gathering included.
 
-
-def bench_train(
-    data: Dataset, backend: Backend, *, arch: str = "fcnn", against: tuple[str, ...], threads: int, repeats: int
-) -> list[Row]:
-    """Rows of seconds an epoch, accuracies after equal steps from equal weights, and peak memory of an epoch.
-
-    `against` names peers: "torch" (eager), and for fcnn "jax" (a jitted step, and an epoch as one scan). The
-    readable step is a peer too.
+    Rows have the accuracies after equal steps from equal weights, and on the CPU the peak memory of an epoch. The
+    readable step of refimpl is a peer, too.
     """
-    missing = [peer for peer in against if importlib.util.find_spec(peer) is None]
-    there = [peer for peer in against if peer not in missing and (peer, arch) != ("jax", "cnn")]
-    names = ["refimpl", "refimpl, readable step", *(name for peer in there for name in PEERS[peer])]
-    contestants = {name: contestant(name, arch, data, backend, threads) for name in names}
-    n = len(data.train.labels)
-    times = race({name: epochs(c, n) for name, c in contestants.items()}, repeats)
-    accuracy = {name: c.accuracy() for name, c in contestants.items()}
-    peak = {name: peak_bytes(_prepared, name, arch, data, threads) for name in names} if backend.xp is np else {}
-    title = f"train {arch}, {data.name}, an epoch of {n}"
-    rows = []
-    for name in names[1:]:
-        results: dict[str, Any] = {"accuracy": accuracy["refimpl"], "peer_accuracy": accuracy[name]}
-        if peak.get(name):
-            results |= {"peak_bytes": peak["refimpl"], "peer_peak_bytes": peak[name]}
-        rows.append(row(title, times["refimpl"], name, times[name], threads, **results))
-    return rows + [absent(title, peer, threads) for peer in missing]
+
+    name: ClassVar[str] = "train"
+    few: ClassVar[int] = 6400
+
+    against: tuple[str, ...] = setting(("torch",), "Peers: torch, jax.")
+    examples: int | None = setting(None, "The first so many examples.", usual="all; cnn 6400", at_least=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        peers.check(self.against, NAMES)
+
+    def rows(self, note: Note) -> list[Row]:
+        config, backend = self.config, make_backend(self.backend)
+        data = self.load(config.network, note)
+        n = len(data.train.labels)
+        title = f"train {self.arch}, {data.name}, an epoch of {n}"
+        there, absent = peers.present(self.against, config.network, title)
+        names = [OURS, READABLE, *(name for peer in there for name in NAMES[peer])]
+        competitors = {name: competitor(name, config, data, backend) for name in names}
+        times = interleave({name: epochs(c, n) for name, c in competitors.items()}, self.repeats)
+        accuracy = {name: c.accuracy() for name, c in competitors.items()}
+        peak = {name: peak_bytes(_prepared, name, config, data) for name in names} if backend.name == "numpy" else {}
+        rows = []
+        for name in names[1:]:
+            results: dict[str, Any] = {"accuracy": accuracy[OURS], "peer_accuracy": accuracy[name]}
+            if peak.get(name):
+                results |= {"peak_bytes": peak[OURS], "peer_peak_bytes": peak[name]}
+            rows.append(row(title, times[OURS], name, times[name], **results))
+        return rows + absent
 
 
-def contestant(name: str, arch: str, data: Dataset, backend: Backend, threads: int) -> Contestant:
-    """One of `bench_train`'s by name, from the same first weights."""
-    config = Config.of(arch=arch, threads=threads)
-    params, batch_size, learning_rate = config.init(backend), config.batch_size, config.learning_rate
-    if name.startswith("refimpl"):
-        arrays, make = examples(data, backend), make_step if name == "refimpl" else Step
-        step = make(config.network, params, {}, config.make_optimizer(), arrays.train_images, arrays.train_labels)
-        return Ours(step, arrays, backend, batch_size)
-    host = {name: to_host(p) for name, p in params.items()}
-    if name.startswith("torch"):
-        from . import torch_peer
-
-        return torch_peer.Training(config.network, host, data, learning_rate, batch_size, threads)
-    from . import jax_peer
-
-    return jax_peer.Training(host, data, learning_rate, batch_size, scan="scan" in name)
+def competitor(name: str, config: Config, data: Dataset, backend: Backend) -> Competitor:
+    """One of those of `Train` by name, from the same first weights."""
+    if name in (OURS, READABLE):
+        return Ours(config, data, backend, fast=name == OURS)
+    (peer,) = (peer for peer, names in NAMES.items() if name in names)
+    params = {key: to_host(p) for key, p in config.init(backend).items()}
+    task = Task(config.network, params, data, config.optimizer.learning_rate, config.batch_size, config.threads)
+    trained: Competitor = peers.load(peer).competitor(name, task)
+    return trained
 
 
-def _prepared(name: str, arch: str, data: Dataset, threads: int) -> Callable[[], None]:
+def _prepared(name: str, config: Config, data: Dataset) -> Callable[[], None]:
     """An epoch from nothing; the peer's library is imported already."""
-    for peer, names in PEERS.items():
+    for peer, names in NAMES.items():
         if name in names:
-            importlib.import_module(f".{peer}_peer", __package__)
+            peers.load(peer)
     order = np.arange(len(data.train.labels))
-    return lambda: contestant(name, arch, data, make_backend("numpy"), threads).epoch(order)
+    return lambda: competitor(name, config, data, make_backend("numpy")).epoch(order)
 
 
-def epochs(contestant: Contestant, n: int) -> Callable[[], None]:
+def epochs(competitor: Competitor, n: int) -> Callable[[], None]:
     """Epoch after epoch, each in the order everybody else has for it; drawing the order counts."""
     epoch = iter(range(1, 10**6))
-    return lambda: contestant.epoch(stream(0, "shuffle", next(epoch)).permutation(n))
+    return lambda: competitor.epoch(stream(0, "shuffle", next(epoch)).permutation(n))

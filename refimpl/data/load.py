@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError, UsageError
+from . import own
 from .dataset import Dataset, Split
 from .find import file_in, find, places
 from .idx import parse_images, parse_labels, read_decompressed, sha256
@@ -25,6 +26,8 @@ def load(name: str, *, data_dir: Path | None = None) -> Dataset:
 
     Raises `UsageError` for another name, `DataError` where files are missing, damaged, or not those of the registry.
     """
+    if own.is_path(name):
+        return own.read(Path(name))
     _known(name)
     if name in BUILT_IN:
         return replace(strokes(**BUILT_IN[name]), name=name)
@@ -52,7 +55,8 @@ def resolve(name: str, wished: str, data_dir: Path | None = None) -> tuple[str, 
     "auto" is the data set `wished`, the paper's for a network, where it is found, else `strokes`.
     """
     if name != "auto":
-        _known(name)
+        if not own.is_path(name):
+            _known(name)
         return name, None
     if find(wished, data_dir):
         return wished, None

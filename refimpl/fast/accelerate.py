@@ -16,7 +16,6 @@ from ..training.step import Step
 from .gradients import FastNetwork
 from .training import FastCrossEntropy, FastNuclear, GatheredExamples, flat_step
 
-
 TWINS = (FCNN, CNN, LeNet5)
 """The networks whose passes are written twice."""
 

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from ..backend import Params
 from ..networks.base import Network
-from ..optimizers import Optimizer, Proximal, State, Updates
+from ..optimizers import SGD, Optimizer, Proximal, State, Updates
 from ..parameters import as_matrix, n_classes
 from ..regularizers import Batch, Nuclear, Regularizer
 from ..training.loop import Examples
@@ -84,7 +84,10 @@ class FastNuclear:
 
 @dataclass(frozen=True)
 class FlatOptimizer:
-    """An elementwise optimizer on the vectors of `Flat` parameters and gradients, the parameters in place."""
+    """An elementwise optimizer on the vectors of `Flat` parameters and gradients, the parameters in place.
+
+    Plain SGD has its two operations in place, which overwrites the gradient.
+    """
 
     optimizer: Optimizer
     elementwise: ClassVar[bool] = True
@@ -95,6 +98,10 @@ class FlatOptimizer:
     def update(self, params: Params, grads: Params, state: State, t: int) -> tuple[Params, State]:
         assert isinstance(params, Flat), "the parameters of a fast step lie in one vector"
         vector = grads.vector if isinstance(grads, Flat) else Flat({name: grads[name] for name in params}).vector
+        if type(self.optimizer) is SGD and not self.optimizer.momentum:
+            np.multiply(vector, self.optimizer.learning_rate, out=vector)
+            np.subtract(params.vector, vector, out=params.vector)
+            return params, state
         updated, state = self.optimizer.update({"": params.vector}, {"": vector}, state, t)
         params.vector[:] = updated[""]
         return params, state

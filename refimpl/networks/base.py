@@ -54,6 +54,13 @@ class Network(Settings):
     def hidden(self, params: Params, x: Float[Array, "batch n"]) -> list[Float[Array, "batch units"]]:
         """The hidden representations, from the first to the last."""
 
+    def for_data(self, shape: Shape, classes: int) -> "Network":
+        """The network for images of this shape and so many classes. Raises `UsageError` where its settings are others'.
+
+        A network that does not say how fits all data whose inputs it takes.
+        """
+        return self
+
     def image_shape(self, n: int) -> Shape:
         """Channels, height and width of inputs of n numbers: one square channel. Raises `UsageError` for no square."""
         return square(n)

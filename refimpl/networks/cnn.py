@@ -7,7 +7,7 @@ decrease, and a quarter of the entries is left to activate.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -49,9 +49,9 @@ class CNN(Network):
     filters: tuple[int, int] = setting((32, 32), "Filters of the first and of the second block.", at_least=1)
     kernel: int = setting(3, "Side of the filters.", unit="pixels", at_least=1)
     hidden_units: int = setting(128, "Units of the dense layer.", at_least=1)
-    channels: int = setting(1, "Channels of the images.", at_least=1)
-    side: int = setting(28, "Height and width of the images.", unit="pixels", at_least=1)
-    classes: int = setting(10, "Number of classes.", at_least=2)
+    channels: int = setting(1, "Channels of the images.", at_least=1, of_data=True)
+    side: int = setting(28, "Height and width of the images.", unit="pixels", at_least=1, of_data=True)
+    classes: int = setting(10, "Number of classes.", at_least=2, of_data=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,6 +60,7 @@ class CNN(Network):
         if self.features < 1:
             raise UsageError(
                 f"images of {self.side} x {self.side} pixels are too small for two blocks of convolution and pooling"
+                f" with padding {self.padding}, kernel {self.kernel}"
             )
 
     @property
@@ -132,6 +133,13 @@ class CNN(Network):
         for i, shape in enumerate(self.shapes, start=1):
             if params[f"W{i}"].shape != shape:
                 raise UsageError(f"{self.name} with these settings has W{i} {shape}, got {params[f'W{i}'].shape}")
+
+    def for_data(self, shape: Shape, classes: int) -> "CNN":
+        """Channels, side and classes of the data; raises `UsageError` for images that are not square."""
+        channels, height, width = shape
+        if height != width:
+            raise UsageError(f"{self.name} takes square images, and these are {height} x {width}: take fcnn")
+        return replace(self, channels=channels, side=height, classes=classes)
 
     def image_shape(self, n: int) -> Shape:
         return self.channels, self.side, self.side

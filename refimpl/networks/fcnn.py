@@ -7,7 +7,7 @@ assumption, see CONTRIBUTING.md).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar
 
@@ -18,6 +18,7 @@ from ..backend import Array, Backend, Params
 from ..errors import UsageError
 from ..layers.activations import tanh
 from ..layers.dense import affine
+from ..layers.images import Shape, square
 from ..parameters import depth
 from ..rng import stream
 from ..settings import setting
@@ -81,11 +82,24 @@ class FCNN(Network):
     """240 epochs of MNIST, where plain SGD first meets Table 1's .9508."""
 
     widths: tuple[int, ...] = setting(WIDTHS, "Units of the layers, from pixels to classes.")
+    image: Shape | None = setting(None, "Channels, height and width of the images; None for a square.", of_data=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.widths) < 2 or min(self.widths) < 1:
             raise UsageError(f"widths must be two or more positive numbers, got {list(self.widths)}")
+
+    def for_data(self, shape: Shape, classes: int) -> "FCNN":
+        """The paper's widths with other ends; widths that were chosen must have these ends already."""
+        ends = (math.prod(shape), classes)
+        if self.widths == WIDTHS:
+            return replace(self, widths=(ends[0], *WIDTHS[1:-1], ends[1]), image=shape)
+        if (self.widths[0], self.widths[-1]) != ends:
+            raise UsageError(f"widths must go from {ends[0]} pixels to {ends[1]} classes, got {list(self.widths)}")
+        return replace(self, image=shape)
+
+    def image_shape(self, n: int) -> Shape:
+        return square(n) if self.image is None else self.image
 
     @property
     def certifiable(self) -> bool:

@@ -60,7 +60,7 @@ def test_accuracy_is_the_same_wherever_it_is_said(refimpl, natural, attacked):
     ("options", "message"),
     [
         (("--eps", "0,05"), "at most 1, got 5.0; --eps was read as 0.0 and 5.0"),
-        (("--attack", "fgsm", "--steps", "5"), "--steps belongs to gnm, input-weight, pgd-l2, lora-pgd and pgd, not to fgsm"),
+        (("--attack", "fgsm", "--steps", "5"), "--steps belongs to gnm, input-weight, pgd-l2, lora-pgd and pgd,"),
         (("--norm", "2"), "--norm belongs to gnm, not to pgd"),
         (("--attack", "gnm", "--random-start"), "--random-start belongs to pgd, not to gnm"),
         (("--attack", "gnm", "--no-warm-start"), "--warm-start belongs to lora-pgd, not to gnm"),

@@ -127,12 +127,11 @@ def installed(tmp_path, monkeypatch):
     site = tmp_path / "site"
     (site / "third_party").mkdir(parents=True)
     (site / "third_party" / "__init__.py").write_text(MODULE)
-    (site / "third_party-1.0.dist-info").mkdir()
-    (site / "third_party-1.0.dist-info" / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: third-party\nVersion: 1.0\n"
-    )
+    about = site / "third_party-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: third-party\nVersion: 1.0\n")
     points = "".join(f"[refimpl.{name}]\nmine = third_party\n" for name in REGISTRIES)
-    (site / "third_party-1.0.dist-info" / "entry_points.txt").write_text(points)
+    (about / "entry_points.txt").write_text(points)
     monkeypatch.setenv("PYTHONPATH", str(site))
 
     def run(*arguments, code=0):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from refimpl.runs import fit
 from refimpl.runs.checkpoint import read
 from refimpl.runs.folder import Run
 
@@ -143,12 +144,9 @@ def test_fine_tuning_starts_from_a_runs_weights_and_takes_its_net_and_data(refim
     options = ("--adversarial", "fgsm", "--eps", "0.1", "--epochs", "2", "--no-report", "--out", "tuned")
     refimpl("train", "--from", "natural", *options)
     tuned = Run.open(Path("tuned"))
-    assert (tuned.config.network.widths, tuned.config.dtype, tuned.config.start) == (
-        (784, 12, 10),
-        "float64",
-        "natural",
-    )
-    assert tuned.config.dataset == "strokes-small"
+    config = tuned.config
+    assert (config.network.widths, config.dtype, config.dataset) == ((784, 12, 10), "float64", "strokes-small")
+    assert config.start == "natural"
     start, natural = read(tuned.checkpoint_path(0)), Run.open(Path("natural")).latest()
     for name, p in natural.params.items():
         assert (start.params[name] == p).all()
@@ -197,9 +195,8 @@ def test_an_adversarial_run_monitors_its_fooling_ratio(refimpl, run):
     assert not any("attacks" in line for line in Run.open(run).history)
 
 
-def test_the_cnn_is_trained_attacked_and_measured_like_the_other(refimpl, attacked, tiny, monkeypatch):
-    monkeypatch.setenv("REFIMPL_DATA", str(tiny))
-    options = ("--dataset", "mnist", "--optimizer", "adam", "--learning-rate", "0.001", "--epochs", "10", "--no-report")
+def test_the_cnn_is_trained_attacked_and_measured_like_the_other(refimpl, attacked, few_images):
+    options = (*SMALL, "--optimizer", "adam", "--learning-rate", "0.001", "--epochs", "10", "--no-report")
     refimpl("train", "--arch", "cnn", *options, "--out", "cnn")
     config = Run.open(Path("cnn")).config
     assert (config.batch_size, config.optimizer.learning_rate, config.threads) == (64, 0.001, 1)
@@ -218,10 +215,8 @@ def test_the_cnn_is_trained_attacked_and_measured_like_the_other(refimpl, attack
     assert "is no method of cnn" in refimpl("train", "--from", "cnn", "--method", "nuclear-0.01", code=2).stderr
 
 
-def test_the_usual_settings_are_those_of_the_network(refimpl, tiny):
-    options = ("--dataset", "mnist", "--data-dir", tiny, "--epochs", "1", "--no-report", "--out", "run")
-    refimpl("train", "--arch", "cnn", *options)
-    config = Run.open(Path("run")).config
+def test_the_usual_settings_are_those_of_the_network(refimpl, few_images):
+    config = config_of(refimpl, "--arch", "cnn")
     assert (config.batch_size, config.optimizer.learning_rate) == (64, 0.01)
 
 
@@ -251,3 +246,17 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_the_command(refimpl):
     run = Run.open(Path("run"))
     assert run.manifest["status"] == "interrupted"
     assert run.latest().epoch == len(run.history)
+
+
+def test_an_interrupt_while_an_epoch_is_logged_leaves_the_log_and_the_weights_of_one_epoch(refimpl, monkeypatch):
+    append = fit.append_line
+
+    def interrupted(path, line):
+        append(path, line)
+        if '"epoch": 2,' in line:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit, "append_line", interrupted)
+    refimpl("train", *SMALL, "--epochs", "3", "--no-report", "--out", "run", code=130)
+    run = Run.open(Path("run"))
+    assert run.latest().epoch == len(run.history) == 1

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from backends import FAKE, NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
+from refimpl.fast.step import FusedStep
+from refimpl.regularizers.penalty import NO_PENALTY, Penalty
 
 from refimpl import Attack, NumericalError, UsageError, adam, effective_rank, effective_sparsity, sgd
 from refimpl.backend import to_host
 from refimpl.data import Dataset, Split
-from refimpl.fast.step import FusedStep
 from refimpl.networks import fcnn
 from refimpl.networks.gradients import loss_gradient
-from refimpl.regularizers.penalty import NO_PENALTY, Penalty
 from refimpl.theory import autograd_reference as oracle
 from refimpl.training.adversarial import Adversary
 from refimpl.training.loop import examples, make_step, score, train

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from backends import NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
+from refimpl.fast.step import FusedStep
+from refimpl.networks.architectures import CNN
+from refimpl.regularizers.penalty import Penalty
 
 from refimpl import Attack, UsageError, cross_entropy, fast, gradients, input_gradient, sgd
 from refimpl.fast.cnn import PIECE, CNNWorkspace
 from refimpl.fast.dense import one_hot
-from refimpl.fast.step import FusedStep
 from refimpl.networks import cnn
-from refimpl.networks.architectures import CNN
 from refimpl.networks.cnn import ACTIVATIONS
 from refimpl.networks.gradients import loss_gradient, margin_gradients, taped_loss_gradient, taped_margin_gradients
-from refimpl.regularizers.penalty import Penalty
 from refimpl.training.adversarial import Adversary
 from refimpl.training.step import Step
 

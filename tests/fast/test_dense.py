@@ -6,13 +6,13 @@ from backends import NUMPY
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from refimpl.fast.step import FusedStep, flatten, unflatten
+from refimpl.regularizers.penalty import Penalty
 from strategies import seeds, sizes
 
 from refimpl import Attack, UsageError, adam, sgd
-from refimpl.fast.step import FusedStep, flatten, unflatten
 from refimpl.networks import fcnn
 from refimpl.networks.gradients import loss_gradient, taped_loss_gradient
-from refimpl.regularizers.penalty import Penalty
 from refimpl.training.adversarial import Adversary
 from refimpl.training.step import Step
 

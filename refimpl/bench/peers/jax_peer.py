@@ -6,16 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..backend import Params
-from ..data import Dataset
-from ..layers.images import scale
+from ...backend import Params
+from ...layers.images import scale
+from ...parameters import depth
+from ..train import Task
 
 
 def forward(params: Params, x: jax.Array) -> jax.Array:
-    depth = len(params) // 2
-    for i in range(1, depth + 1):
+    for i in range(1, depth(params) + 1):
         x = x @ params[f"W{i}"].T + params[f"b{i}"]
-        x = jnp.tanh(x) if i < depth else x
+        x = jnp.tanh(x) if i < depth(params) else x
     return x
 
 
@@ -26,15 +26,16 @@ def loss(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
 class Training:
     """Plain SGD on the mean cross-entropy; `scan` compiles the epoch's full batches into one call."""
 
-    def __init__(self, params: Params, data: Dataset, learning_rate: float, batch_size: int, *, scan: bool) -> None:
-        self.params = jax.tree.map(jnp.asarray, params)
-        self.batch_size, self.scan = batch_size, scan
+    def __init__(self, task: Task, *, scan: bool) -> None:
+        data = task.data
+        self.params = jax.tree.map(jnp.asarray, task.params)
+        self.batch_size, self.scan = task.batch_size, scan
         self.x, self.y = jnp.asarray(scale(data.train.images, np.float32)), jnp.asarray(data.train.labels, jnp.int32)
-        self.x_test, self.y_test = scale(data.test.images, np.float32), data.test.labels
+        self.x_test, self.y_test = jnp.asarray(scale(data.test.images, np.float32)), data.test.labels
 
         def step(params: Params, index: jax.Array) -> tuple[Params, Any]:
             value, grads = jax.value_and_grad(loss)(params, self.x[index], self.y[index])
-            return jax.tree.map(lambda p, g: p - learning_rate * g, params, grads), value
+            return jax.tree.map(lambda p, g: p - task.learning_rate * g, params, grads), value
 
         self.step = jax.jit(step)
         self.steps = jax.jit(lambda params, indices: jax.lax.scan(step, params, indices))
@@ -50,3 +51,7 @@ class Training:
 
     def accuracy(self) -> float:
         return float((np.asarray(forward(self.params, self.x_test)).argmax(axis=1) == self.y_test).mean())
+
+
+def competitor(name: str, task: Task) -> Training:
+    return Training(task, scan="scan" in name)

@@ -5,11 +5,21 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from ..backend import Params
-from ..data import Dataset
-from ..layers.images import scale
-from ..networks.architectures import CNN
-from ..networks.base import Network
+from ...attacks import PGD
+from ...backend import Params
+from ...data import Dataset
+from ...layers.activations import LEAK
+from ...layers.images import scale
+from ...networks import CNN, Network
+from ...parameters import weights
+from ..train import Task
+
+ACTIVATIONS = {
+    "relu": torch.nn.ReLU(),
+    "tanh": torch.nn.Tanh(),
+    "identity": torch.nn.Identity(),
+    "leaky-relu": torch.nn.LeakyReLU(LEAK),
+}
 
 
 def tensors(data: Dataset) -> tuple[torch.Tensor, ...]:
@@ -18,52 +28,48 @@ def tensors(data: Dataset) -> tuple[torch.Tensor, ...]:
     return tuple(torch.from_numpy(array) for part in parts for array in part)
 
 
-def network(ours: Network, params: Params, side: int) -> torch.nn.Sequential:
-    """Our net with the weights given, for images of side x side pixels."""
-    modules = _convolutional(ours, params, side) if isinstance(ours, CNN) else _fully_connected(params)
-    layers = [module for module in modules if hasattr(module, "weight")]
+def network(ours: Network, params: Params) -> torch.nn.Sequential:
+    """Our net with the weights given, on rows of pixels."""
+    modules = _convolutional(ours, params) if isinstance(ours, CNN) else _fully_connected(params)
+    layers = [module for module in modules if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)]
     with torch.no_grad():
         for i, layer in enumerate(layers, start=1):
             layer.weight.copy_(torch.from_numpy(params[f"W{i}"]))
+            assert layer.bias is not None
             layer.bias.copy_(torch.from_numpy(params[f"b{i}"]))
     return torch.nn.Sequential(*modules)
 
 
-def _convolutional(ours: CNN, params: Params, side: int) -> list[torch.nn.Module]:
+def _convolutional(ours: CNN, params: Params) -> list[torch.nn.Module]:
     """Pooling first, then the activation: the better order here too."""
-    activation = {
-        "relu": torch.nn.ReLU,
-        "tanh": torch.nn.Tanh,
-        "identity": torch.nn.Identity,
-        "leaky-relu": torch.nn.LeakyReLU,
-    }[ours.activation]
-    modules: list[torch.nn.Module] = [torch.nn.Unflatten(1, (1, side, side))]
+    padding = ours.kernel // 2 if ours.padding == "same" else 0
+    modules: list[torch.nn.Module] = [torch.nn.Unflatten(1, (ours.channels, ours.side, ours.side))]
     for name in ("W1", "W2"):
         filters, channels, k, _ = params[name].shape
-        modules += [torch.nn.Conv2d(channels, filters, k, padding=ours.padding), torch.nn.MaxPool2d(2), activation()]
+        convolution = torch.nn.Conv2d(channels, filters, k, padding=padding)
+        modules += [convolution, torch.nn.MaxPool2d(2), ACTIVATIONS[ours.activation]]
     (units, features), (classes, _) = params["W3"].shape, params["W4"].shape
-    dense = [torch.nn.Linear(features, units), torch.nn.Tanh(), torch.nn.Linear(units, classes)]
+    dense = torch.nn.Linear(features, units), ACTIVATIONS[ours.dense_activation], torch.nn.Linear(units, classes)
     return [*modules, torch.nn.Flatten(), *dense]
 
 
 def _fully_connected(params: Params) -> list[torch.nn.Module]:
-    weights = [p for name, p in params.items() if name.startswith("W")]
-    widths = [weights[0].shape[1], *(len(W) for W in weights)]
+    """Linear layers with tanh between them, the activation of `FCNN`."""
+    W1, *others = weights(params).values()
+    widths = [W1.shape[1], len(W1), *map(len, others)]
     linear = [torch.nn.Linear(n, m) for n, m in pairwise(widths)]
-    return [module for layer in linear for module in (layer, torch.nn.Tanh())][:-1]
+    return [module for layer in linear for module in (layer, ACTIVATIONS["tanh"])][:-1]
 
 
 class Training:
     """Plain SGD on the mean cross-entropy, pixels on the device as floats, gathered batch by batch."""
 
-    def __init__(
-        self, ours: Network, params: Params, data: Dataset, learning_rate: float, batch_size: int, threads: int
-    ) -> None:
-        torch.set_num_threads(threads)
-        self.net, self.batch_size = network(ours, params, data.train.images.shape[1]), batch_size
-        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=learning_rate)
+    def __init__(self, task: Task) -> None:
+        torch.set_num_threads(task.threads)
+        self.net, self.batch_size = network(task.network, task.params), task.batch_size
+        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=task.learning_rate)
         self.loss = torch.nn.CrossEntropyLoss()
-        self.x, self.y, self.x_test, self.y_test = tensors(data)
+        self.x, self.y, self.x_test, self.y_test = tensors(task.data)
 
     def epoch(self, order: np.ndarray) -> None:
         for index in torch.from_numpy(order).split(self.batch_size):
@@ -80,6 +86,10 @@ class Training:
             return float(sum(right)) / len(self.y_test)
 
 
+def competitor(name: str, task: Task) -> Training:
+    return Training(task)
+
+
 def nuclear_gradient(W: np.ndarray) -> np.ndarray:
     """The gradient of the nuclear norm, through autograd's derivative of the singular values."""
     leaf = torch.from_numpy(W).requires_grad_(True)
@@ -93,19 +103,20 @@ class Attacking:
 
     def __init__(self, ours: Network, params: Params, data: Dataset, threads: int) -> None:
         torch.set_num_threads(threads)
-        self.net = network(ours, params, data.test.images.shape[1]).requires_grad_(False)
+        self.net = network(ours, params).requires_grad_(False)
         _, _, self.x, self.y = tensors(data)
 
-    def pgd(self, x: torch.Tensor, y: torch.Tensor, eps: float, step_size: float, steps: int) -> torch.Tensor:
-        lower, upper = x - eps, x + eps
+    def attack(self, chunk: int, attack: PGD) -> np.ndarray:
+        """The adversarial examples of all test images, in batches of `chunk`."""
+        parts = zip(self.x.split(chunk), self.y.split(chunk), strict=True)
+        return torch.cat([self.pgd(x, y, attack) for x, y in parts]).numpy()
+
+    def pgd(self, x: torch.Tensor, y: torch.Tensor, attack: PGD) -> torch.Tensor:
+        lower, upper, step_size = x - attack.eps, x + attack.eps, attack.step_size or 0.0
         x_adv = x
-        for _ in range(steps):
+        for _ in range(attack.steps):
             x_adv = x_adv.detach().requires_grad_(True)
             loss = torch.nn.functional.cross_entropy(self.net(x_adv), y, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, x_adv)
             x_adv = torch.clamp(x_adv.detach() + step_size * gradient.sign(), lower, upper)
         return x_adv
-
-    def attack(self, chunk: int, eps: float, step_size: float, steps: int) -> np.ndarray:
-        parts = zip(self.x.split(chunk), self.y.split(chunk), strict=True)
-        return torch.cat([self.pgd(x, y, eps, step_size, steps) for x, y in parts]).numpy()
