@@ -18,11 +18,11 @@ from refimpl.runs.session import Session, full, truncated
 
 from . import options
 from .console import Bar, note, percent, report, table, warn
-from .derived import CHOSEN, Number, Option, SectionedCommand, options_of
+from .derived import CHOSEN, Number, Option, listed, names_of, options_of
+from .help import SectionedCommand
 from .session import blas_threads, open_run
 
 EVALUATION = "Evaluation"
-DERIVED = options_of(dict(ATTACKS.items()), "Attack", ("attack", CHOSEN), several=True)
 OWN = [
     Option(
         ["--surrogate"], type=options.FOLDER, section="Attack", show_default="RUN",
@@ -45,10 +45,12 @@ OWN = [
         help="Attack the net with all layers but the last truncated to this fraction of the rank, 50% or 0.5.",
     ),
     Option(
-        ["--save-images/--no-save-images"], default=False, show_default=True, section=EVALUATION,
+        ["--save-images/--no-save-images"], default=False, show_default="no", section=EVALUATION,
         help="Keep the adversarial images, as they are, beside the result of each example.",
     ),
 ]  # fmt: skip
+
+SHARED = options.parameters(options.where, options.as_json())
 
 
 @dataclass(frozen=True)
@@ -79,34 +81,34 @@ def _attack(run: Path, as_json: bool, **given: Any) -> None:
     how = Evaluation(given["examples"], surrogate, given["match_nuclear"], given["certify"], given["truncate"])
     with blas_threads(session.config.blas_threads):
         attacks, results = carried_out(session, attacks, how)
-    saved = [
-        save(session, _called(spec, how), result, given["save_images"])
-        for spec, result in zip(attacks, results, strict=True)
-    ]
+    saved = save(session, [_called(spec, how) for spec in attacks], results, given["save_images"])
     summaries = [result.summary for result in results]
     if as_json:
         report({"run": str(run), "epoch": session.epoch, "attacks": summaries})
     else:
         show(summaries)
-        if all(saved):
+        if saved:
             note(f"results of each example are in {run / 'attacks'}")
 
 
-attack = SectionedCommand(
-    "attack",
-    callback=_attack,
-    params=[
-        click.Argument(["run"], type=options.FOLDER),
-        Option(
-            ["--attack"], type=click.Choice(list(ATTACKS.names())), default="pgd", show_default=True, section="Attack",
-            help="Which attack.",
-        ),
-        *DERIVED,
-        *OWN,
-        *options.parameters(options.where, options.as_json()),
-    ],
-    help=_attack.__doc__,
-)  # fmt: skip
+def _chooser() -> Option:
+    return Option(
+        ["--attack"], type=click.Choice(ATTACKS.names()), default="pgd", show_default="pgd", section="Attack",
+        help="Which attack.",
+    )  # fmt: skip
+
+
+def _derived() -> list[Option]:
+    """The settings of all attacks."""
+    taken = names_of([*OWN, *SHARED, _chooser()])
+    return options_of(dict(ATTACKS.items()), "Attack", ("attack", CHOSEN), taken=taken, several=True)
+
+
+def _parameters() -> list[click.Parameter]:
+    return [click.Argument(["run"], type=options.FOLDER), _chooser(), *_derived(), *OWN, *SHARED]
+
+
+attack = SectionedCommand("attack", callback=_attack, derive=_parameters, help=_attack.__doc__)
 
 
 def _asked(given: dict[str, Any]) -> list[Attack]:
@@ -114,16 +116,22 @@ def _asked(given: dict[str, Any]) -> list[Attack]:
     name, kind = given["attack"], ATTACKS[given["attack"]]
     known = {one.name for one in fields(kind)}
     values: dict[str, tuple[Any, ...]] = {}
-    for option in DERIVED:
+    lists = []
+    for option in _derived():
         value = given[str(option.name)]
         if value is None:
             continue
         field = option.path[-1]
         if field not in known:
             owners = [owner for owner, other in ATTACKS.items() if field in {one.name for one in fields(other)}]
-            raise UsageError(f"--{field.replace('_', '-')} belongs to {' and '.join(owners)}, not to {name}")
+            raise UsageError(f"{option.opts[0]} belongs to {listed(owners)}, not to {name}")
         values[field] = value if isinstance(value, tuple) else (option.meant(value),)
-    return [kind(**dict(zip(values, chosen, strict=True))) for chosen in itertools.product(*values.values())]
+        if len(values[field]) > 1:
+            lists.append(f"{option.opts[0]} was read as {listed(list(map(str, value)))}")
+    try:
+        return [kind(**dict(zip(values, chosen, strict=True))) for chosen in itertools.product(*values.values())]
+    except UsageError as error:
+        raise UsageError("; ".join([str(error), *lists])) from None
 
 
 def _check(attack: Attack, given: dict[str, Any]) -> None:
@@ -168,13 +176,13 @@ def evaluate(session: Session, attacks: Sequence[InputAttack], how: Evaluation =
     inputs = _inputs(session, how)
     follow = how.surrogate.network.gradients(how.surrogate.params) if how.surrogate else None
     names = ", ".join(dict.fromkeys(attack.name for attack in attacks))
-    with Bar(f"attacking ({names})", len(inputs.labels), "image") as bar:
+    with Bar(f"attacking ({names})", len(inputs.labels), "images") as bar:
         return fooling(session.network, session.params, inputs, attacks, surrogate=follow, progress=bar.update)
 
 
 def _perturb_weights(session: Session, attacks: Sequence[InputWeight], how: Evaluation) -> list[AttackResult]:
     inputs = _inputs(session, how)
-    with Bar("attacking (input-weight)", len(inputs.labels), "image") as bar:
+    with Bar("attacking (input-weight)", len(inputs.labels), "images") as bar:
         return fooling_weights(
             session.network, session.params, inputs, attacks, certify=how.certify, progress=bar.update
         )
@@ -202,13 +210,15 @@ def _called(attack: Attack, how: Evaluation) -> str:
     return "-".join(parts)
 
 
-def save(session: Session, called: str, result: AttackResult, images: bool) -> bool:
-    """Whether the result could be written; a line where it could not, as in a course's read-only runs."""
-    result.summary["epoch"] = session.epoch
+def save(session: Session, called: Sequence[str], results: Sequence[AttackResult], images: bool) -> bool:
+    """Whether the results could be written; one line where they could not, as in a course's read-only runs."""
+    for result in results:
+        result.summary["epoch"] = session.epoch
     try:
-        write_result(session.run.folder / "attacks", called, result, images)
+        for name, result in zip(called, results, strict=True):
+            write_result(session.run.folder / "attacks", name, result, images)
     except DataError as error:
-        warn(f"the result could not be saved: {error}")
+        warn(f"the results could not be saved: {error}")
         return False
     return True
 

@@ -1,7 +1,7 @@
 """The options of `refimpl train`, derived from the settings of its parts, and the table that given options make."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import click
@@ -17,7 +17,7 @@ from refimpl.runs.config import Config
 from refimpl.runs.presets import METHODS
 from refimpl.settings import Settings, kinds
 
-from .derived import CHOSEN, Name, Option, option_of, options_of
+from .derived import CHOSEN, Name, Option, listed, names_of, option_of, options_of
 
 SECTIONS = {
     "run": ("dataset", "backend", "dtype", "seed", "epochs", "batch_size", "checkpoint_every", "threads"),
@@ -29,6 +29,7 @@ SECTIONS = {
 
 TITLES = {
     "run": "Run",
+    "method": "Method of the paper",
     "network": "Network",
     "optimizer": "Optimizer",
     "regularizers": "Regularizers",
@@ -50,24 +51,32 @@ def part(name: str) -> dict[str, type[Settings]]:
     return dict((NETWORKS if name == "network" else OPTIMIZERS).items())
 
 
-def options() -> list[Option]:
-    """All of them, section by section."""
-    found = _own("run")
-    found += [_chooser("network", "The network."), *_of_part("network")]
-    found += [_chooser("optimizer", "The optimizer; the paper says SGD."), *_of_part("optimizer")]
-    found += [*_of_regularizers(), *_own("regularizers")]
-    found += [_method(), _chooser("attack", "Attack each batch before the step (Madry et al. 2018)."), *_own("attack")]
-    found += _of_part("attack", leave_out=("seed",))
-    found += [
-        option_of(one, kind, LOW_RANK.get(one.name, one.name), section=TITLES["low_rank"], path=("low_rank", one.name))
-        for one, kind in kinds(LowRank)
+def options(others: Sequence[click.Parameter] = ()) -> list[Option]:
+    """All of them, section by section, to stand beside `others`."""
+    regularizers, low_rank = _of_regularizers(), _of_low_rank()
+    own = {section: _own(section) for section in SECTIONS}
+    taken = names_of([*others, *regularizers, *low_rank, *(option for options in own.values() for option in options)])
+    network, optimizer, attack = (_of_part(name, taken) for name in CHOICES)
+    return [
+        *own["run"],
+        _method(),
+        _chooser("network", "The network."),
+        *network,
+        _chooser("optimizer", "The optimizer; the paper says SGD."),
+        *optimizer,
+        *regularizers,
+        *own["regularizers"],
+        _chooser("attack", "Attack each batch before the step (Madry et al. 2018)."),
+        *own["attack"],
+        *attack,
+        *low_rank,
+        *own["monitor"],
     ]
-    return [*found, *_own("monitor")]
 
 
 def _own(section: str) -> list[Option]:
-    fields = {one.name: (one, kind) for one, kind in kinds(Config)}
-    found = [option_of(*fields[name], name, section=TITLES[section], path=(name,)) for name in SECTIONS[section]]
+    settings = {one.name: (one, kind) for one, kind in kinds(Config)}
+    found = [option_of(*settings[name], name, section=TITLES[section], path=(name,)) for name in SECTIONS[section]]
     for option in found:
         if option.name == "dataset":
             option.type = Name(lambda: ("auto", *NAMES))
@@ -83,8 +92,19 @@ def _chooser(name: str, text: str) -> Option:
     )  # fmt: skip
 
 
-def _of_part(name: str, leave_out: Sequence[str] = ()) -> list[Option]:
-    return options_of(part(name), TITLES[name], (name, CHOSEN), leave_out=leave_out)
+def _of_part(name: str, taken: set[str]) -> list[Option]:
+    elsewhere = {
+        one.name for other in CHOICES if other != name for kind in part(other).values() for one in fields(kind)
+    }
+    leave_out = ("seed",) if name == "attack" else ()
+    return options_of(part(name), TITLES[name], (name, CHOSEN), leave_out=leave_out, taken=taken | elsewhere)
+
+
+def _of_low_rank() -> list[Option]:
+    return [
+        option_of(one, kind, LOW_RANK.get(one.name, one.name), section=TITLES["low_rank"], path=("low_rank", one.name))
+        for one, kind in kinds(LowRank)
+    ]
 
 
 def _of_regularizers() -> list[Option]:
@@ -102,7 +122,7 @@ def _of_regularizers() -> list[Option]:
 def _method() -> Option:
     names = list(dict.fromkeys(name for methods in METHODS.values() for name in methods))
     return Option(
-        ["--method"], type=click.Choice(names), section=TITLES["attack"], path=("method",),
+        ["--method"], type=click.Choice(names), section=TITLES["method"], path=("method",),
         help="A row of the paper's tables, instead of regularizers and attack; options beside it win.",
     )  # fmt: skip
 
@@ -110,39 +130,61 @@ def _method() -> Option:
 def laid_over(table: dict[str, Any], given: Mapping[str, Any], derived: Sequence[Option]) -> dict[str, Any]:
     """A configuration's table with the given options, by their names, over it.
 
-    Raises `UsageError` for an option that belongs to a network, an optimizer or an attack that is not chosen.
+    Raises `UsageError` for an option of a part that is not chosen.
     """
     table = {name: dict(value) if isinstance(value, dict) else value for name, value in table.items()}
-    by_name = {option.name: option for option in derived}
-    for name in CHOICES:
-        if (chosen := given.get(CHOICES[name])) == "none":
+    for name, chooser in CHOICES.items():
+        if (chosen := given.get(chooser)) == "none":
             table.pop(name, None)
         elif chosen is not None:
             table[name] = {chosen: table.get(name, {}).get(chosen, {})}
-    for name, value in given.items():
-        option = by_name[name]
+    for option in derived:  # in their order, in which what chooses a part is before the part
+        if option.name not in given or option.name in CHOICES.values():
+            continue
+        value = option.meant(given[option.name])
         if option.path[0] == "regularizer":
-            _, term, field = option.path
-            whole = field == "layers"
-            terms = table.setdefault("regularizer", {})
-            terms[term] = value if whole else {**terms.get(term, {}), field: option.meant(value)}
-        elif len(option.path) == 3:
+            _into_term(table, option, value)
+        elif option.path[0] == "low_rank":
+            _into_low_rank(table, option, value)
+        elif option.path[0] in CHOICES:
             _into_chosen(table, option, value)
-        elif len(option.path) == 2:
-            table[option.path[0]] = {**table.get(option.path[0], {}), option.path[1]: option.meant(value)}
-        elif name not in CHOICES.values():
-            table[option.path[0]] = option.meant(value)
+        else:
+            table[option.path[0]] = value
     return table
+
+
+def _into_term(table: dict[str, Any], option: Option, value: Any) -> None:
+    """Into a term of the loss; without a factor that is not 0 there is no term."""
+    _, term, field = option.path
+    terms = table.setdefault("regularizer", {})
+    if option.name != term.replace("-", "_"):
+        if term not in terms:
+            raise UsageError(f"{option.opts[0]} belongs to {term}: give --{term}, too")
+        terms[term] = {**terms[term], field: value}
+        return
+    factors = {layer: factor for layer, factor in value.items() if factor} if isinstance(value, dict) else value
+    if not factors:
+        terms.pop(term, None)
+    else:
+        terms[term] = factors if isinstance(value, dict) else {**terms.get(term, {}), field: value}
+
+
+def _into_low_rank(table: dict[str, Any], option: Option, value: Any) -> None:
+    _, field = option.path
+    if field != "fraction" and "low_rank" not in table:
+        raise UsageError(f"{option.opts[0]} belongs to low-rank training: give --low-rank, too")
+    table["low_rank"] = {**table.get("low_rank", {}), field: value}
 
 
 def _into_chosen(table: dict[str, Any], option: Option, value: Any) -> None:
     name, _, field = option.path
     default = {"network": "fcnn", "optimizer": "sgd", "attack": None}[name]
     chosen = next(iter(table.get(name, {})), default)
-    flag = f"--{field.replace('_', '-')}"
-    owners = [owner for owner, kind in part(name).items() if field in {one.name for one in dataclasses.fields(kind)}]
+    owners = [owner for owner, kind in part(name).items() if field in {one.name for one in fields(kind)}]
     if chosen is None:
-        raise UsageError(f"{flag} is of an attack: give --adversarial {owners[0]}, or another of {', '.join(owners)}")
+        raise UsageError(
+            f"{option.opts[0]} belongs to adversarial training: give --adversarial, one of {', '.join(owners)}"
+        )
     if chosen not in owners:
-        raise UsageError(f"{flag} belongs to {' and '.join(owners)}, not to {chosen}")
-    table[name] = {chosen: {**table.get(name, {}).get(chosen, {}), field: option.meant(value)}}
+        raise UsageError(f"{option.opts[0]} belongs to {listed(owners)}, not to {chosen}")
+    table[name] = {chosen: {**table.get(name, {}).get(chosen, {}), field: value}}

@@ -1,6 +1,6 @@
 """Options derived from settings: names, types, units and defaults come from the fields, help is grouped by section."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
@@ -9,6 +9,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from refimpl.settings import About, Settings, kinds
+
+from .help import FIRST_COLUMN
 
 Path = tuple[str, ...]
 """Where a value belongs in the table of a configuration; `CHOSEN` stands for the name that another option chooses."""
@@ -22,7 +24,10 @@ class Option(click.Option):
     def __init__(
         self, declarations: Sequence[str], *, section: str, path: Path = (), stands_for: Any = True, **attributes: Any
     ) -> None:
-        usual = attributes.pop("show_default", False)
+        kind, usual = attributes.get("type"), attributes.pop("show_default", False)
+        if isinstance(kind, click.Choice) and len(f"{declarations[0]} [{'|'.join(kind.choices)}]") > FIRST_COLUMN:
+            attributes["metavar"] = "NAME"
+            attributes["help"] += f" One of {', '.join(kind.choices)}."
         if isinstance(usual, str):  # which click would put in parentheses
             attributes["help"] += f"  [default: {usual}]"
             usual = False
@@ -36,24 +41,11 @@ class Option(click.Option):
         return self.stands_for if value else False if self.stands_for is True else None
 
 
-class SectionedCommand(click.Command):
-    """A command whose help has a heading for each section of its options."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record:
-                sections.setdefault(getattr(parameter, "section", "Other options"), []).append(record)
-        for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
-
-
 class Number(click.ParamType):
     """A number, a percentage or a fraction: `0.05`, `50%`, `8/255`."""
 
     name = "number"
+    like = "a number like 0.05, 50% or 8/255"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
@@ -61,7 +53,7 @@ class Number(click.ParamType):
         try:
             return self.parsed(value)
         except (ValueError, ZeroDivisionError, OverflowError):
-            self.fail(f"{value!r} is not a number like 0.05, 50% or 8/255", param, ctx)
+            self.fail(f"{value!r} is not {self.like}", param, ctx)
 
     def parsed(self, text: str) -> Any:
         if text.endswith("%"):
@@ -74,6 +66,7 @@ class Rank(Number):
     """A number of singular values, `3`, or a fraction of the full rank, `10%`."""
 
     name = "rank"
+    like = "a number like 3 or a percentage like 10%"
 
     def parsed(self, text: str) -> Any:
         return super().parsed(text) if text.endswith("%") else int(text)
@@ -142,45 +135,59 @@ class Name(click.ParamType):
         return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
 
 
+def names_of(options: Iterable[click.Parameter]) -> set[str]:
+    """The names that these options are given by, with underscores."""
+    return {name.lstrip("-").replace("-", "_") for option in options for name in option.opts}
+
+
 def options_of(
     kinds_by_name: Mapping[str, type[Settings]],
     section: str,
     path: Path,
     *,
     leave_out: Sequence[str] = (),
+    taken: Collection[str] = (),
     several: bool = False,
 ) -> list[Option]:
     """One option for each field that some of these settings have, `--step-size`; it says who has it.
 
-    With `several` numbers may be lists, each value to be tried by itself.
+    A field that only third parties' settings have, and whose name is `taken` by another option, says first what it is
+    of: `--optimizer-eps`. With `several` numbers may be lists, each value to be tried by itself.
     """  # fmt: skip
     owners: dict[str, dict[str, tuple[Field, Any]]] = {}
     for owner, settings in kinds_by_name.items():
         for one, kind in kinds(settings):
             if one.name not in leave_out and not one.metadata["about"].of_data:
                 owners.setdefault(one.name, {})[owner] = (one, kind)
-    return [
-        _option(name, fields, len(kinds_by_name), section=section, path=(*path, name), several=several)
-        for name, fields in owners.items()
-    ]
+    found = []
+    for field, fields in owners.items():
+        foreign = not any(_is_ours(kinds_by_name[owner]) for owner in fields)
+        name = f"{path[0]}_{field}" if foreign and field in taken else field
+        whose = f" For {listed(list(fields))}." if len(fields) < len(kinds_by_name) else ""
+        found.append(_option(name, fields, whose, section=section, path=(*path, field), several=several))
+    return found
 
 
 def option_of(one: Field, kind: Any, name: str, *, section: str, path: Path) -> Option:
     """The option `--NAME` for one field of one class of settings."""
-    return _option(name, {"": (one, kind)}, 1, section=section, path=path, several=False)
+    return _option(name, {"": (one, kind)}, "", section=section, path=path, several=False)
+
+
+def _is_ours(settings: type[Settings]) -> bool:
+    return settings.__module__.partition(".")[0] == Settings.__module__.partition(".")[0]
 
 
 def _option(
-    name: str, fields: Mapping[str, tuple[Field, Any]], among: int, *, section: str, path: Path, several: bool
+    name: str, fields: Mapping[str, tuple[Field, Any]], whose: str, *, section: str, path: Path, several: bool
 ) -> Option:
     abouts = [one.metadata["about"] for one, _ in fields.values()]
     about, kind = abouts[0], next(iter(fields.values()))[1]
-    unit = f" ({about.unit})" if about.unit else ""
-    whose = f" For {_listed(list(fields))}." if len(fields) < among else ""
+    unit = _by_owner({owner: one.metadata["about"].unit for owner, (one, _) in fields.items()})
+    default = _by_owner({owner: _said(one) for owner, (one, _) in fields.items()})
     flag = name.replace("_", "-")
     attributes: dict[str, Any] = {
-        "section": section, "path": path, "default": None, "show_default": _default(fields),
-        "help": about.help.removesuffix(".") + unit + "." + whose,
+        "section": section, "path": path, "default": None, "show_default": default or False,
+        "help": about.help.removesuffix(".") + (f" ({unit})" if unit else "") + "." + whose,
     }  # fmt: skip
     if kind is bool or about.flag is not None:
         stands_for = True if about.flag is None else about.flag
@@ -188,22 +195,23 @@ def _option(
     return Option([f"--{flag}", name], type=_type(kind, abouts, several), **attributes)
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """`a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _default(fields: Mapping[str, tuple[Field, Any]]) -> str | bool:
-    """The defaults in words: the first, and those that differ with their owners."""
-    said = {owner: _said(one) for owner, (one, _) in fields.items()}
+def _by_owner(said: Mapping[str, str]) -> str:
+    """What is said of the first, and of those of whom something else is: `0.05; 0.5 for pgd-l2`."""
     first = next(iter(said.values()))
     others: dict[str, list[str]] = {}
     for owner, words in said.items():
         if words != first:
             others.setdefault(words, []).append(owner)
-    return "; ".join([first, *(f"{words} for {_listed(names)}" for words, names in others.items())]) or False
+    return "; ".join([first, *(f"{words} for {listed(names)}" for words, names in others.items())])
 
 
 def _said(one: Field) -> str:
+    """The default in words."""
     about: About = one.metadata["about"]
     if about.usual:
         return about.usual
@@ -212,7 +220,9 @@ def _said(one: Field) -> str:
         return "no" if about.flag is not None else ""
     if isinstance(default, bool):
         return "yes" if default else "no"
-    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def _type(kind: Any, abouts: Sequence[About], several: bool) -> click.ParamType:

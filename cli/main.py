@@ -21,6 +21,7 @@ try:
     from refimpl.errors import DataError, RefimplError
 
     from .console import error_line, printable
+    from .help import Context
 except KeyboardInterrupt:  # importing takes a quarter of a second
     print("refimpl: interrupted", file=sys.stderr)
     sys.exit(INTERRUPTED)
@@ -32,17 +33,28 @@ NOT_READ = 141  # what a shell says of a process that SIGPIPE ended
 class Group(click.Group):
     """Commands are imported when they are asked for; others join through the entry-point group `refimpl.commands`."""
 
+    context_class = Context
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS, *sorted(entry_points(group="refimpl.commands").names)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in COMMANDS:
-            command: click.Command = getattr(importlib.import_module(f".{name}", __package__), name)
-            return command
+            return self._wrapped(getattr(importlib.import_module(f".{name}", __package__), name))
         for plugin in entry_points(group="refimpl.commands", name=name):
-            loaded: click.Command = plugin.load()
-            return loaded
+            return self._wrapped(plugin.load())
         return None
+
+    def _wrapped(self, command: click.Command) -> click.Command:
+        """The command, whose help breaks no names either."""
+        command.context_class = Context
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Whole summaries, which click cuts at the end of a line."""
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(limit=500)) for name, one in commands.items() if one])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

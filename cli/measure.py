@@ -16,13 +16,30 @@ from refimpl.training import score
 
 from . import options
 from .console import count, out, percent, printable, report, table, warn
+from .derived import Option
+from .help import SectionedCommand
 from .session import blas_threads, open_run
 
+MI = "Mutual information"
 
-@click.command()
+
+@click.command(cls=SectionedCommand)
 @click.argument("run", type=options.FOLDER)
-@click.option("--mi", is_flag=True, help="Also bound the mutual information of each hidden layer with input and label.")
-@click.option("--sigma2", type=float, show_default="0.1", help="Noise variance of --mi, per unit.")
+@click.option(
+    "--mi",
+    cls=Option,
+    section=MI,
+    is_flag=True,
+    help="Also bound the mutual information of each hidden layer with input and label.",
+)
+@click.option(
+    "--sigma2",
+    cls=Option,
+    section=MI,
+    type=float,
+    show_default="0.1",
+    help="Variance of the noise that is added to each unit.",
+)
 @options.where
 @options.as_json()
 def measure(run: Path, mi: bool, sigma2: float | None, as_json: bool, **where: Any) -> None:

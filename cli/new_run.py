@@ -42,12 +42,13 @@ def created(given: Mapping[str, Any], derived: Sequence[Option], sources: Source
     config = Config.from_table(laid_over(table, given, derived))
     backend = make_backend(config.backend)
     data = find_data(config.dataset, config.network.usual.dataset, data_dir)
-    named, epochs = config.dataset != "auto", config.epochs_for(len(data.train.labels))
+    asked = given.get("dataset") or ("auto" if start else table.get("dataset", "auto"))
+    epochs = config.epochs_for(len(data.train.labels))
     network = config.network.for_data(data.shape, data.classes)
     config = replace(config, network=network, attack=config.attack and config.attack.for_images(data.shape))
     config = replace(config, dataset=data.name, backend=backend.name, epochs=epochs)
     with blas_threads(config.blas_threads):  # which the manifest records
-        return Run.create(sources.out or _free(Path("runs"), _name(config, named)), config, data, start)
+        return Run.create(sources.out or _free(Path("runs"), _name(config, asked != "auto")), config, data, start)
 
 
 def _table(sources: Sources) -> tuple[dict[str, Any], Checkpoint | None]:
@@ -75,7 +76,7 @@ def _with_method(table: dict[str, Any], method: str, arch: str) -> dict[str, Any
 
 
 def _name(config: Config, with_dataset: bool) -> str:
-    """ARCH-DATASET-METHOD-seedSEED; without the data set where it was left to choose, without natural training."""
+    """ARCH-DATASET-METHOD-seedSEED; without the data set where it was not asked for, without natural training."""
     method = "" if config.method == "natural" else f"-{config.method}"
     dataset = f"-{Path(config.dataset).stem}" if with_dataset else ""
     return f"{config.arch}{dataset}{method}-seed{config.seed}"

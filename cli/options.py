@@ -6,9 +6,12 @@ from typing import Any
 
 import click
 
-from .derived import Integer, Number, Several
+from .derived import Integer, Number, Option, Several
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+WHERE, OUTPUT = "Data and machine", "Output"
+"""Sections of the help."""
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -16,23 +19,24 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 def data_dir() -> Decorator:
     order = "REFIMPL_DATA, the user's cache, /usr/share/datasets"
     text = "Folder with the IDX files, or with a folder of them for each data set."
-    return click.option("--data-dir", type=FOLDER, show_default=order, help=text)
+    return click.option("--data-dir", cls=Option, section=WHERE, type=FOLDER, show_default=order, help=text)
 
 
 def backend() -> Decorator:
     text = "Where to compute: numpy, cupy (a CUDA GPU), or auto (cupy where it works)."
-    return click.option("--backend", type=click.Choice(["numpy", "cupy", "auto"]), show_default="the run's", help=text)
+    kinds = click.Choice(["numpy", "cupy", "auto"])
+    return click.option("--backend", cls=Option, section=WHERE, type=kinds, show_default="the run's", help=text)
 
 
 def threads() -> Decorator:
     text = "BLAS threads. The nets are small: more is slower, and may change the last bits."
-    return click.option("--threads", type=click.IntRange(min=1), show_default="1", help=text)
+    kind = click.IntRange(min=1)
+    return click.option("--threads", cls=Option, section=WHERE, type=kind, show_default="1", help=text)
 
 
 def as_json() -> Decorator:
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON object on standard output, nothing else."
-    )
+    text = "Print one JSON object on standard output, nothing else."
+    return click.option("--json", "as_json", cls=Option, section=OUTPUT, is_flag=True, help=text)
 
 
 def where(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,11 +17,10 @@ from refimpl.training import EpochLog
 
 from . import attack, configuration, measure, options
 from .console import Bar, command, count, note, percent, report, warn
-from .derived import Option, SectionedCommand
+from .derived import Option
+from .help import SectionedCommand
 from .new_run import Sources, created, resumed
 from .session import blas_threads, open_run, sigterm_interrupts
-
-DERIVED = configuration.options()
 
 FILES = "Files"
 OWN = [
@@ -35,7 +34,8 @@ OWN = [
     ),
     Option(
         ["--out"], type=options.FOLDER, section=FILES,
-        help="Run folder, which must not exist. [default: runs/ARCH-METHOD-seedSEED, numbered where taken]",
+        show_default="runs/ARCH-DATASET-METHOD-seedSEED, numbered where taken; what is not named is left out",
+        help="Run folder, which must not exist.",
     ),
     Option(
         ["--resume"], type=options.FOLDER, section=FILES,
@@ -47,7 +47,7 @@ OWN = [
         help="Folder with the IDX files, or with a folder of them for each data set.",
     ),
     Option(
-        ["--report/--no-report", "then_report"], default=True, show_default=True, section="At the end",
+        ["--report/--no-report", "then_report"], default=True, show_default="yes", section="At the end",
         help="Attack and measure the net at the end, with the paper's budgets.",
     ),
     Option(
@@ -62,11 +62,13 @@ def _train(**options: Any) -> None:
 
     Ctrl-C leaves a run that --resume continues to the same bits as if it had never stopped.
     """
-    given = {name: value for name, value in options.items() if value is not None and name in _NAMES}
+    derived = configuration.options(OWN)
+    names = {option.name for option in derived}
+    given = {name: value for name, value in options.items() if value is not None and name in names}
     method, data_dir, resume = given.pop("method", None), options["data_dir"], options["resume"]
     sources = Sources(options["config"], options["source"], method, options["out"])
     other = any(vars(sources).values())
-    run = resumed(resume, given, other) if resume else created(given, DERIVED, sources, data_dir)
+    run = resumed(resume, given, other) if resume else created(given, derived, sources, data_dir)
     config = run.config
     data = load(config.dataset, data_dir=data_dir)
     epochs = given.get("epochs") or config.epochs_for(len(data.train.labels))
@@ -74,7 +76,7 @@ def _train(**options: Any) -> None:
     note(f"{run.folder}: {what}, {count(epochs, 'epoch')}, seed {config.seed}")
     _describe_ranks(config)
     with blas_threads(config.blas_threads), sigterm_interrupts():
-        with Bar("training", epochs, "epoch") as bar:
+        with Bar("training", epochs, "epochs") as bar:
 
             def on_epoch(log: EpochLog) -> None:
                 bar.update(log.epoch, f"loss {log.loss:.4f}  test accuracy {percent(log.accuracy)}")
@@ -92,8 +94,9 @@ def _train(**options: Any) -> None:
     note(f"the run is in {run.folder}; {again} attacks it again")
 
 
-_NAMES = {option.name for option in DERIVED}
-train = SectionedCommand("train", callback=_train, params=[*DERIVED, *OWN], help=_train.__doc__)
+train = SectionedCommand(
+    "train", callback=_train, derive=lambda: [*configuration.options(OWN), *OWN], help=_train.__doc__
+)
 
 
 def _describe_ranks(config: Config) -> None:
@@ -115,8 +118,7 @@ def _report(run: Run, config: Config, data_dir: Path | None, as_json: bool) -> N
     session = open_run(run.folder, {"data_dir": data_dir, "backend": config.backend, "threads": None})
     attacks: list[Any] = [ATTACKS[name]() for name in PAPERS]
     results = attack.evaluate(session, attacks)
-    for spec, result in zip(attacks, results, strict=True):
-        attack.save(session, str(spec), result, images=False)
+    attack.save(session, list(map(str, attacks)), results, images=False)
     measured = measure.evaluate(session)
     if as_json:
         report({**measured, "attacks": [result.summary for result in results]})

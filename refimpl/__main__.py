@@ -1,5 +1,6 @@
 """`python -m refimpl` is the command line."""
 
-from refimpl_cli.main import main
+from importlib.metadata import entry_points
 
+main = entry_points(group="console_scripts")["refimpl"].load()
 main(prog_name="refimpl")

@@ -66,6 +66,12 @@ def read_bytes(path: Path, limit: int) -> bytes:
     return content
 
 
+def make_folder(path: Path) -> None:
+    """Make the folder `path` where it is not there yet. Raises `DataError` where it cannot be made."""
+    with _naming(path, "made"):
+        path.mkdir(exist_ok=True)
+
+
 def remove_temporaries(folder: Path) -> None:
     """Remove the temporary files that killed processes left in `folder`, into which nobody may be writing now."""
     for path in folder.iterdir():

@@ -39,7 +39,7 @@ class LowRank(Settings):
 
     fraction: float = setting(
         1.0, "Keep layers as U S V^T of this fraction of the full rank, 50% or 0.5; the last keeps its full rank.",
-        above=0, at_most=1,
+        usual="layers are full", above=0, at_most=1,
     )  # fmt: skip
     tau: float | None = setting(None, "Condition numbers are at most 1 + tau.", usual="0.1", at_least=0, infinite=True)
     mode: str = setting(

@@ -49,7 +49,7 @@ class Joint(Regularizer):
     name: ClassVar[str] = "joint"
 
     lam: float = setting(
-        0.0, "lambda of the l1 norm of the product of all layers, Eq. (7); dense networks.", at_least=0
+        0.0, "lambda of the l1 norm of the product of all layers, Eq. (7); dense networks.", usual="no term", at_least=0
     )
 
     def check(self, network: Network) -> None:

@@ -116,7 +116,10 @@ class MarginBound(Regularizer):
     of_weights: ClassVar[bool] = False
 
     lam: float = setting(
-        0.0, "lambda of the largest distance that a margin can move within the radii; fcnn.", at_least=0
+        0.0,
+        "lambda of the largest distance that a margin can move within the radii; fcnn.",
+        usual="no term",
+        at_least=0,
     )
     eps: float = setting(0.05, "Radius of the inputs.", unit="pixels in [0, 1]", at_least=0)
     eps_weights: float = setting(0.0, "Radius of the weights.", unit="weights", at_least=0)

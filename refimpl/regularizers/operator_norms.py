@@ -33,7 +33,7 @@ class OperatorNorms(Regularizer):
 
     name: ClassVar[str] = "operator-norms"
 
-    mu: float = setting(0.0, "Factor of the largest row and column sum of every layer.", at_least=0)
+    mu: float = setting(0.0, "Factor of the largest row and column sum of every layer.", usual="no term", at_least=0)
 
     def value_and_grad(self, params: Params, batch: Batch) -> tuple[Array, Params]:
         value: Array = 0.0

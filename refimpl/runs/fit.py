@@ -87,6 +87,7 @@ def _fit(run: Run, data: Dataset, backend: Backend, on_epoch: Callable[[EpochLog
     except KeyboardInterrupt:
         found = {"status": "interrupted"}
         checkpoints.write(run.checkpoint_path(last.epoch), last)
+        _forget_after(run, last.epoch, epochs)  # an epoch that was being logged
         raise
     except (RefimplError, OSError) as error:
         found = {"status": "failed", "reason": str(error)}

@@ -150,13 +150,16 @@ class Run:
 
     @property
     def status(self) -> str:
-        """running, finished, interrupted, failed; or killed: said to be running, but no process is."""
+        """running, finished, interrupted, failed; or killed: said to be running, but no process is.
+
+        Where the lock cannot be opened, in somebody else's folder, nothing is known of processes: running.
+        """
         status = str(self.manifest["status"])
         if status == "running":
             try:
                 with self.lock():
                     return "killed"
-            except Timeout:
+            except (Timeout, OSError):
                 pass
         return status
 

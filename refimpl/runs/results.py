@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from ..atomic import write_bytes, write_text
+from ..atomic import make_folder, write_bytes, write_text
 from ..measures.fooling import AttackResult
 
 
@@ -29,7 +29,7 @@ def write_result(folder: Path, name: str, result: AttackResult, images: bool) ->
     `zero_gradient`, and `x_adv`, pixels in [0, 1] of the dtype that was attacked: nothing is rounded to grey
     levels; with it, under their names, the weights that an attack on weights left.
     """
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     tensors = {
         "index": result.index,
         "label": result.label,

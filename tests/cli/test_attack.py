@@ -1,0 +1,117 @@
+"""`refimpl attack`: budgets, what is saved and under which name, and runs that nothing can be written to."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from refimpl.errors import DataError
+from refimpl.runs.folder import Run
+
+
+def saved(run):
+    return {path.stem for path in (run / "attacks").glob("*.json")}
+
+
+def test_a_list_of_budgets_is_attacked_one_by_one_and_each_example_kept(natural, attacked):
+    options = ("--eps", "0.01,0.05", "--steps", "3", "--step-size", "0.02", "--save-images")
+    low, high = attacked(natural, "--attack", "pgd", *options)
+    assert (low["eps"], high["eps"]) == (0.01, 0.05)
+    assert 0 < low["n_fooled"] <= high["n_fooled"]
+    assert low["n_correct"] == high["n_correct"]
+    tensors = load_file(natural / "attacks" / "pgd-eps0.05-steps3-step-size0.02.safetensors")
+    assert tensors["x_adv"].shape == (high["n_correct"], 784)
+    assert (tensors["adversarial_label"] != tensors["label"]).sum() == high["n_fooled"]
+
+
+def test_budgets_may_be_fractions_and_percentages(run, attacked):
+    found = attacked(run, "--attack", "fgsm", "--eps", "8/255,5%", "--examples", "20")
+    assert [one["eps"] for one in found] == [8 / 255, 0.05]
+
+
+def test_options_of_attacks(run, attacked):
+    base = (run, "--examples", "100")
+    (in_l2,) = attacked(*base, "--attack", "gnm", "--norm", "2", "--eps", "1.5")
+    assert (in_l2["norm"], in_l2["n"]) == ("2", 100)
+    (clipped,) = attacked(*base, "--clip", "--random-start", "--restarts", "2")
+    assert (clipped["clip"], clipped["restarts"]) == ([0.0, 1.0], 2)
+    tensors = load_file(run / "attacks" / "pgd-eps0.05-random-start-restarts2-clip-first100.safetensors")
+    assert "x_adv" not in tensors
+
+
+def test_a_result_of_some_examples_does_not_replace_that_of_all(natural, attacked):
+    (every,) = attacked(natural)
+    (some,) = attacked(natural, "--examples", "100")
+    assert (every["n"], some["n"]) == (300, 100)
+    assert saved(natural) == {"pgd-eps0.05", "pgd-eps0.05-first100"}
+    assert json.loads((natural / "attacks/pgd-eps0.05.json").read_text()) == every
+
+
+def test_accuracy_is_the_same_wherever_it_is_said(refimpl, natural, attacked):
+    measured = json.loads(refimpl("measure", natural, "--json").stdout)
+    (result,) = attacked(natural, "--attack", "fgsm")
+    assert measured["accuracy"] == result["accuracy"]
+    assert math.isclose(measured["accuracy"], Run.open(natural).history[-1]["accuracy"], rel_tol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--eps", "0,05"), "at most 1, got 5.0; --eps was read as 0.0 and 5.0"),
+        (("--attack", "fgsm", "--steps", "5"), "--steps belongs to gnm, input-weight, pgd-l2, lora-pgd and pgd,"),
+        (("--norm", "2"), "--norm belongs to gnm, not to pgd"),
+        (("--attack", "gnm", "--random-start"), "--random-start belongs to pgd, not to gnm"),
+        (("--attack", "gnm", "--no-warm-start"), "--warm-start belongs to lora-pgd, not to gnm"),
+        (("--attack", "fgsm", "--seed", "1"), "--seed belongs to lora-pgd and pgd, not to fgsm"),
+        (("--match-nuclear",), "--match-nuclear belongs to lora-pgd, not to pgd"),
+        (("--surrogate", "nowhere"), "give --attack lora-pgd --warm-start beside --surrogate"),
+        (("--restarts", "2"), "more than one restart needs a random start"),
+    ],
+)  # fmt: skip
+def test_options_of_other_attacks_are_refused_before_any_work(refimpl, options, message):
+    (line,) = refimpl("attack", "nowhere", *options, code=2).stderr.splitlines()
+    assert message in line
+
+
+@pytest.mark.parametrize("command", [("attack", "--eps", "0.01,0.05", "--examples", "20"), ("measure",)])
+def test_a_run_that_cannot_be_written_to_still_gives_its_numbers(refimpl, run, command):
+    """What blocks the files stands for missing permissions, which the superuser does not miss."""
+    (run / "attacks").write_text("a file where the folder would be")
+    (run / "measure.json").mkdir()
+    name, *options = command
+    result = refimpl(name, run, *options)
+    (warning,) = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert "could not be saved" in warning
+    assert "results of each example" not in result.stderr
+    assert "%" in result.stdout
+
+
+def test_a_full_disk_is_said_once(refimpl, run, monkeypatch):
+    def refuse(path, content):
+        raise DataError(f"{path} cannot be written: No space left on device")
+
+    monkeypatch.setattr("refimpl.runs.results.write_bytes", refuse)
+    result = refimpl("attack", run, "--eps", "0,0.01,0.05", "--examples", "20", "--json")
+    assert len(json.loads(result.stdout)["attacks"]) == 3
+    assert result.stderr.count("No space left on device") == 1
+
+
+def test_a_damaged_checkpoint_and_a_wrong_one_are_data_errors(refimpl, run):
+    (checkpoint,) = (run / "checkpoints").iterdir()
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[:-5])
+    said = refimpl("measure", run, code=3).stderr
+    assert "damaged" in said or "can be read" in said
+    checkpoint.write_bytes(content)
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace("    20,\n    20,\n", "    20,\n    30,\n", 1))
+    assert "the configuration says" in refimpl("measure", run, code=3).stderr
+
+
+def test_the_attacked_run_stays_as_it_is(natural, attacked):
+    before = {path: path.read_bytes() for path in natural.rglob("*") if path.is_file()}
+    attacked(natural, "--examples", "20", "--save-images")
+    assert {path: path.read_bytes() for path in before} == before
+    assert set(natural.rglob("*")) - set(before) >= {Path("natural/attacks/pgd-eps0.05-first20.safetensors")}

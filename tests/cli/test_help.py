@@ -1,0 +1,99 @@
+"""Help: sections, units, defaults in words, whole names; and what the shell completes."""
+
+import importlib
+import re
+import subprocess
+import sys
+
+import click
+import pytest
+from click.shell_completion import ShellComplete
+
+
+@pytest.fixture
+def main(refimpl):
+    return importlib.import_module("refimpl_cli.main").main
+
+
+@pytest.fixture
+def text(refimpl, monkeypatch):
+    """The help of a command on a terminal of 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    return lambda *command: refimpl(*command, "--help").stdout
+
+
+def words(text):
+    return re.sub(r"\s+", " ", text)
+
+
+@pytest.mark.parametrize("command", ["train", "attack", "measure", "runs", "doctor", "data", "verify"])
+def test_every_command_has_help_of_at_most_80_columns(text, command):
+    assert max(map(len, text(command).splitlines())) <= 80
+
+
+def test_help_shows_units_and_defaults_in_words(text):
+    attack, train = words(text("attack")), words(text("train"))
+    assert "Budget (pixels in [0, 1]; pixels in [0, 1], l2 norm for pgd-l2 and lora-pgd)." in attack
+    assert "[default: 0.05; 0.5 for pgd-l2 and lora-pgd]" in attack
+    assert "[default: the run's]" in attack
+    assert "[default: 0.001; cnn 0.01, tuned 0.001; lenet5 0.1]" in train
+    assert "[default: no term]" in train
+    assert "[default: layers are full]" in train
+    assert "[default: 784,20,20,20,20,20,10]" in train
+    assert "[default: 0.0]" not in train
+
+
+def test_options_stand_in_sections(text):
+    def headings(command):
+        return [line[:-1] for line in text(command).splitlines() if re.fullmatch(r"\w[\w -]+:", line)]
+
+    assert headings("train") == [
+        "Run", "Method of the paper", "Network", "Optimizer", "Regularizers", "Adversarial training",
+        "Low-rank training", "Monitoring", "Files", "At the end", "Other options",
+    ]  # fmt: skip
+    assert headings("attack") == ["Attack", "Evaluation", "Data and machine", "Output", "Other options"]
+    assert headings("measure") == ["Mutual information", "Data and machine", "Output", "Other options"]
+
+
+@pytest.mark.parametrize("command", ["train", "attack", "measure"])
+def test_no_name_is_broken_and_choices_are_listed(main, text, command):
+    shown = {word.strip(".,;:()[]`") for word in text(command).split()}
+    ctx = click.Context(main, info_name="refimpl")
+    options = [one for one in main.get_command(ctx, command).get_params(ctx) if isinstance(one, click.Option)]
+    assert len(options) > 5
+    for option in options:
+        assert set(option.opts + option.secondary_opts) <= shown
+        if isinstance(option.type, click.Choice):
+            assert all(choice in shown or f"|{choice}" in text(command) or f"[{choice}|" in text(command)
+                       for choice in option.type.choices)  # fmt: skip
+        assert len(option.make_metavar(ctx)) < 30
+
+
+def test_the_commands_are_listed_with_whole_summaries(text):
+    shown = words(text())
+    assert "Measure the net in RUN: test accuracy, effective rank and effective sparsity of every layer" in shown
+    assert "..." not in shown
+
+
+def test_refimpl_is_a_module_too():
+    command = [sys.executable, "-m", "refimpl", "--version"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.startswith("refimpl, version")
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (("train", "--dataset", "stro"), {"strokes", "strokes-small"}),
+        (("train", "--dataset", ""), {"auto", "mnist", "fashion-mnist", "strokes", "strokes-small"}),
+        (("train", "--method", "joint"), {"joint-0.001"}),
+        (("train", "--adversarial", "pgd"), {"pgd", "pgd-l2"}),
+        (("train", "--margin-bound-"), {"--margin-bound-eps", "--margin-bound-eps-weights"}),
+        (("attack", "run", "--attack", "lora"), {"lora-pgd"}),
+        (("verify", "eq-7"), {"eq-7-order"}),
+        (("verify", "gr"), {"gradients"}),
+    ],
+)
+def test_the_shell_completes_names(main, words, found):
+    *arguments, incomplete = words
+    completed = ShellComplete(main, {}, "refimpl", "_REFIMPL_COMPLETE").get_completions(arguments, incomplete)
+    assert {item.value for item in completed} == found

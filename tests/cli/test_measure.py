@@ -1,0 +1,76 @@
+"""`refimpl measure`, and the commands that look around: `runs` and `doctor`."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from refimpl.runs.folder import Run
+
+
+def measured(refimpl, *arguments):
+    return json.loads(refimpl("measure", *arguments, "--json").stdout)
+
+
+def test_measure_prints_a_table_and_writes_json(refimpl, run):
+    result = refimpl("measure", run)
+    for line in [f"W{i}" for i in range(1, 7)]:
+        assert line in result.stdout
+    assert json.loads((run / "measure.json").read_text()) == measured(refimpl, run)
+
+
+def test_measure_bounds_the_mutual_information_of_the_hidden_layers(refimpl, run):
+    *hidden, last = measured(refimpl, run, "--mi")["layers"]
+    assert "mutual_information_lower" not in last
+    for layer in hidden:
+        assert 0 <= layer["mutual_information_lower"] <= layer["mutual_information_upper"] <= math.log2(1000)
+        assert 0 <= layer["label_information_lower"] <= layer["label_information_upper"] <= math.log2(10)
+    assert "I(x;t), bits" in refimpl("measure", run, "--mi", "--sigma2", "0.5").stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--mi", "--sigma2", "0"), "sigma2 must be"),
+        (("--mi", "--sigma2", "nan"), "sigma2 must be"),
+        (("--sigma2", "-1"), "--sigma2 is the noise variance of --mi: give both"),
+        (("--sigma2", "0.5"), "--sigma2 is the noise variance of --mi: give both"),
+    ],
+)
+def test_a_noise_variance_that_means_nothing_is_refused(refimpl, run, options, message):
+    assert message in refimpl("measure", run, *options, code=2).stderr
+    assert not (run / "measure.json").exists()
+
+
+def test_runs_lists_good_and_damaged(refimpl, trained):
+    trained("runs/run", "--epochs", 2)
+    Path("runs/broken").mkdir()
+    Path("runs/broken/config.toml").write_text("nonsense = 1\n")
+    listed = {row["run"]: row for row in json.loads(refimpl("runs", "--json").stdout)["runs"]}
+    assert listed["runs/run"]["status"] == "finished"
+    assert "unknown setting" in listed["runs/broken"]["status"]
+    assert "2/2" in refimpl("runs").stdout
+
+
+def test_a_run_that_somebody_elses_process_may_be_training_is_listed_as_running(refimpl, run):
+    """Its lock cannot be opened, as where the folder is read-only."""
+    folder = Run.open(run)
+    folder.write_manifest(folder.manifest | {"status": "running"})
+    (row,) = json.loads(refimpl("runs", ".", "--json").stdout)["runs"]
+    assert row["status"] == "killed"
+    (run / ".lock").unlink(missing_ok=True)
+    (run / ".lock").mkdir()
+    (row,) = json.loads(refimpl("runs", ".", "--json").stdout)["runs"]
+    assert (row["status"], row["epoch"]) == ("running", 2)
+
+
+def test_doctor_shows_everything_on_one_screen(refimpl):
+    result = refimpl("doctor")
+    for word in ("python", "numpy", "openblas", "gpu", "mnist", "/usr/share/datasets"):
+        assert word in result.stdout
+    assert len(result.stdout.splitlines()) < 30
+    facts = json.loads(refimpl("doctor", "--json").stdout)
+    assert (facts["gpu"] is None) == (facts["gpu_trouble"] is not None)
+    if facts["gpu_trouble"]:
+        assert "refimpl[cuda12]" in result.stdout

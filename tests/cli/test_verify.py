@@ -1,0 +1,127 @@
+"""`refimpl verify`: what it prints, its exit codes, its processes."""
+
+import importlib
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+
+def last_object(result):
+    """--json prints one JSON object on standard output, and nothing else."""
+    return json.loads(result.stdout)
+
+
+def test_verify_shows_what_holds_and_what_does_not(refimpl, tmp_path):
+    result = refimpl("verify", "appendix-b-rank", "eq-2", "--examples", 300, "--html", tmp_path / "v.html")
+    assert re.search(r"eq-2-bounds .* holds with 300 examples", result.stdout)
+    assert re.search(r"appendix-b-rank .* holds as corrected with 300 examples", result.stdout)
+    assert re.search(r"but with W = \[\[.*\]\], image = \[\[", result.stdout)
+    assert re.search(r"2 statements, 300 examples each, in \d processes: about \d+ seconds", result.stderr)
+    assert "verifying: 2/2 statements" in result.stderr
+    *_, counts, seconds = result.stdout.splitlines()
+    assert counts == "statements: 1 hold, 1 refuted as expected and hold as corrected, 0 unexpected"
+    assert re.fullmatch(r"\d+ seconds", seconds)
+    page = (tmp_path / "v.html").read_text()
+    assert "<td>appendix-b-rank</td>" in page
+    assert "has the effective rank of W~" in page
+    assert "http" not in page
+    assert not Path(".hypothesis").exists()
+
+
+def test_verify_gradients_and_json(refimpl):
+    found = last_object(refimpl("verify", "gradients", "--json"))
+    assert found["statements"] == []
+    assert {row["name"] for row in found["gradients"]} >= {"affine", "conv2d", "nuclear norm", "joint term"}
+    assert all(row["as_expected"] for row in found["gradients"])
+    assert found["summary"]["derivatives"] == len(found["gradients"])
+    found = last_object(refimpl("verify", "remark-1", "--examples", 20, "--json", "--seed", 3))
+    assert [row["name"] for row in found["statements"]] == ["remark-1"]
+    assert found["statements"][0]["outcome"] == "holds"
+    assert found["gradients"] == []
+
+
+def test_verify_finds_the_same_in_any_number_of_processes(refimpl):
+    def found(jobs):
+        arguments = ("eq-3", "p-eps-one", "fgsm", "gradients", "--examples", 40, "--seed", 5, "--json", "--jobs", jobs)
+        return last_object(refimpl("verify", *arguments))
+
+    one, three = found(1), found(3)
+    assert [row["name"] for row in one["statements"]] == [
+        "p-eps-one-perturbation", "fgsm-optimal", "eq-3-bounds", "eq-3-invariant", "eq-3-rotation",
+    ]  # fmt: skip
+    assert {key: one[key] for key in one if key != "summary"} == {key: three[key] for key in three if key != "summary"}
+
+
+def test_verify_without_enough_examples_to_refute_is_no_contradiction(refimpl):
+    result = refimpl("verify", "theorem-1-proof-premise", "--examples", 1)
+    assert "not refuted with 1 examples" in result.stdout
+    assert "0 hold, 0 refuted as expected and hold as corrected, 1 not refuted with 1 examples" in result.stdout
+    (row,) = last_object(refimpl("verify", "theorem-1-proof-premise", "--examples", 1, "--json"))["statements"]
+    assert (row["outcome"], row["as_expected"]) == ("not refuted", None)
+
+
+@pytest.mark.parametrize("wrong", ["statement", "derivative"])
+def test_verify_ends_with_5_where_a_statement_or_a_derivative_is_wrong(refimpl, monkeypatch, wrong):
+    module = importlib.import_module("refimpl_cli.verify")
+    statement = module.judge_one("remark-1", "numpy", 5, 0, ".")
+    (derivative, *_) = module.check_gradients("numpy", 0)
+    if wrong == "statement":
+        measured = [{"quantity": "p_0(w)", "value": 0.5}]
+        statement |= {"outcome": "refuted", "as_expected": False, "counterexample": {"w": [1.0]}, "measured": measured}
+    else:
+        derivative |= {"as_expected": False}
+    monkeypatch.setattr(module, "compute", lambda *_: ([statement], [derivative]))
+    result = refimpl("verify", "remark-1", "gradients", "--examples", 5, "--html", "page.html", code=5)
+    name, words = {
+        "statement": ("remark-1", "refuted; expected: holds"), "derivative": ("affine", "WRONG"),
+    }[wrong]  # fmt: skip
+    assert words in result.stdout
+    assert f"1 of 2 verdicts are wrong: {name}" in result.stderr
+    assert Path("page.html").read_text().count('class="wrong"') == 1
+
+
+def test_verify_interrupted_ends_its_processes(tmp_path):
+    command = [sys.executable, "-m", "refimpl_cli", "verify", "--examples", "100000", "--jobs", "2"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert "2 processes" in process.stderr.readline()
+    time.sleep(2)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    started = children.read_text().split() if children.exists() else []
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert stdout == ""
+    assert stderr == "refimpl: interrupted\n"
+    deadline = time.monotonic() + 10
+    while any(map(running, started)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def running(process: str) -> bool:
+    """Whether there is a process of this number; one that has ended but was not waited for has no command line."""
+    command = Path(f"/proc/{process}/cmdline")
+    return command.exists() and command.read_bytes() != b""
+
+
+def test_verify_completes_the_names_of_statements(refimpl, monkeypatch):
+    monkeypatch.setenv("_REFIMPL_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "refimpl verify gr")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    command = [sys.executable, "-c", "from refimpl_cli.main import main; main(prog_name='refimpl')"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "plain,gradients\n"
+    monkeypatch.setenv("COMP_WORDS", "refimpl verify eq-7")
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "plain,eq-7-order\n"
+
+
+def test_verify_refuses_an_unknown_name_and_too_few_examples(refimpl):
+    assert "no statement is called 'theorem-2'" in refimpl("verify", "theorem-2", code=2).stderr
+    assert "--examples" in refimpl("verify", "--examples", 0, code=2).stderr
+    assert "there is no folder" in refimpl("verify", "--html", "nowhere/page.html", code=2).stderr
