@@ -38,7 +38,8 @@ TRAINED = {
     "weights-pgd": "--arch fcnn --adversarial-weights 0.005 --adversarial pgd --momentum 0.5",
     "margin-bound": "--arch fcnn --margin-bound 0.01 --margin-bound-eps-weights 0.002 --operator-norms 0.001",
     "everything": "--arch fcnn --l1 1=0.001 --nuclear 1=0.003 --joint 0.0001 --adversarial pgd"
-    " --adversarial-fraction 0.5 --adversarial-weights 0.002 --margin-bound 0.01 --margin-bound-eps-weights 0.001 --momentum 0.5",
+    " --adversarial-fraction 0.5 --adversarial-weights 0.002 --margin-bound 0.01 --margin-bound-eps-weights 0.001"
+    " --momentum 0.5",
     "low-rank": "--arch fcnn --low-rank 50% --tau 0.1 --learning-rate 0.1 --momentum 0.3",
     "low-rank-mean": "--arch fcnn --low-rank 50% --low-rank-mode mean --learning-rate 0.1",
     "low-rank-exact": "--arch fcnn --low-rank 50% --tau 0.5 --preconditioner exact --momentum 0.3",
