@@ -132,7 +132,7 @@ def correctly_classified(gradients: Gradients, inputs: LabelledImages) -> Iterat
         x = scale(backend.asarray(inputs.images[part]), backend.dtype(inputs.dtype))
         y = backend.asarray(inputs.labels[part], "int64")
         logits = gradients.logits(x)
-        check_labels(inputs.labels, logits.shape[-1])
+        check_labels(inputs.labels, inputs.labels.shape, logits.shape[-1])
         prediction = to_host(backend.xp.argmax(logits, axis=-1))
         index = np.flatnonzero(prediction == inputs.labels[part])
         if not index.size:

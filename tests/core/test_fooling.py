@@ -212,5 +212,5 @@ def test_labels_that_are_no_classes_are_refused(network):
     params, labels = network.init(NUMPY), np.array([0, 9, 10])
     inputs = LabelledImages(examples(), labels, NUMPY)
     for evaluate, attack in ((fooling, FGSM()), (fooling_weights, InputWeight())):
-        with pytest.raises(UsageError, match="labels must be from 0 to 9, got 10"):
+        with pytest.raises(UsageError, match="labels must be from 0 to 9, got 0 to 10"):
             evaluate(network, params, inputs, [attack])

@@ -162,10 +162,10 @@ def bare(function):
 @pytest.mark.parametrize(
     ("logits", "y", "message"),
     [
-        (np.zeros((0, 3)), np.zeros(0, int), "got 0 rows, 0 labels"),
-        (np.zeros((4, 3)), np.zeros(3, int), "got 4 rows, 3 labels"),
-        (np.zeros((2, 3)), np.array([0, 3]), "labels must be from 0 to 2, got 3"),
-        (np.zeros((2, 3)), np.array([-1, 0]), "labels must be from 0 to 2, got -1"),
+        (np.zeros((0, 3)), np.zeros(0, int), "an accuracy needs at least one row of logits, got none"),
+        (np.zeros((4, 3)), np.zeros(3, int), r"expected labels of whole numbers \(4,\), got int64\(3,\)"),
+        (np.zeros((2, 3)), np.array([0, 3]), "labels must be from 0 to 2, got 0 to 3"),
+        (np.zeros((2, 3)), np.array([-1, 0]), "labels must be from 0 to 2, got -1 to 0"),
     ],
 )
 def test_an_accuracy_of_nothing_or_of_labels_that_do_not_fit_is_refused(logits, y, message):
