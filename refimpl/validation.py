@@ -9,11 +9,24 @@ import numpy as np
 from .backend import Array, Params, namespace
 from .errors import UsageError
 from .parameters import weights
+from .settings import Box
 
 
-def check_budget(eps: float) -> None:
+def check_budget(eps: float, clip: Box | None = None) -> None:
     if not (math.isfinite(eps) and eps >= 0):
         raise UsageError(f"eps must be finite and at least 0, got {eps}")
+    if clip is not None and not clip[0] <= clip[1]:
+        raise UsageError(f"the box of the pixels must be (least, largest), got {tuple(clip)}")
+
+
+def check_attacked(x: Array, eps: float, clip: Box | None = None) -> None:
+    """Raise `UsageError` unless x holds examples in single or double precision, and the budget is one."""
+    check_budget(eps, clip)
+    xp = namespace(x)
+    if not xp.isdtype(x.dtype, "real floating") or xp.finfo(x.dtype).bits < 32:
+        raise UsageError(f"attacks work in float32 or float64, got inputs of {x.dtype}")
+    if len(x.shape) < 2:
+        raise UsageError(f"expected a batch of examples, the first axis theirs, got inputs of shape {tuple(x.shape)}")
 
 
 def check_steps(steps: int, step_size: float = 0.0) -> None:

@@ -1,5 +1,7 @@
 r"""The ball an attack must stay in: its corners, the nearest point in it, directions of length one."""
 
+import math
+
 from jaxtyping import Float
 
 from ..backend import Array, namespace
@@ -24,18 +26,23 @@ def project(x: Float[Array, "..."], lower: Float[Array, "..."], upper: Float[Arr
     return xp.minimum(xp.maximum(x, lower), upper)  # on NumPy three times as fast as clip with array bounds
 
 
+def rows(g: Float[Array, "batch ..."]) -> Float[Array, "batch n"]:
+    """One row an example, whatever the shape of an example."""
+    return namespace(g).reshape(g, (g.shape[0], math.prod(g.shape[1:])))
+
+
 def unit(g: Float[Array, "batch ..."]) -> Float[Array, "batch ..."]:
     r"""Each example divided by its $\ell_2$ norm over all axes but the first; zero stays zero."""
     xp = namespace(g)
-    flat = xp.reshape(g, (g.shape[0], -1))
+    flat = rows(g)
     flat = flat / _positive(xp.max(xp.abs(flat), axis=-1, keepdims=True))  # so that no square underflows
     return xp.reshape(flat / _positive(length(flat)), g.shape)
 
 
-def length(g: Float[Array, "batch n"]) -> Float[Array, "batch 1"]:
-    r"""The $\ell_2$ norm of each row."""
+def length(g: Float[Array, "batch ..."]) -> Float[Array, "batch ..."]:
+    r"""The $\ell_2$ norm of each example over all axes but the first, of length 1 in all of these."""
     xp = namespace(g)
-    return xp.sqrt(xp.sum(g * g, axis=-1, keepdims=True))
+    return xp.reshape(xp.sqrt(xp.sum(rows(g * g), axis=-1)), (g.shape[0], *(1 for _ in g.shape[1:])))
 
 
 def _positive(x: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -12,6 +12,7 @@ from ..backend import Array
 from ..layers.images import Shape
 from ..registry import Registry
 from ..settings import PIXELS, Box, Settings, setting
+from ..validation import check_budget
 
 PAPERS = ("fgsm", "pgd", "gnm")
 """The attacks of the paper."""
@@ -39,6 +40,10 @@ class Attack(Settings):
 
     eps: float = setting(0.05, "Budget.", unit="pixels in [0, 1]", at_least=0, at_most=1)
     clip: Box | None = setting(None, "Keep adversarial pixels in [0, 1].", flag=PIXELS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_budget(self.eps, self.clip)
 
     @property
     def ball(self) -> str:
@@ -79,11 +84,11 @@ class InputAttack(Attack):
     def perturb(
         self,
         target: Target,
-        x: Float[Array, "batch n"],
+        x: Float[Array, "batch *shape"],
         y: Int[Array, "batch"],
         starts: Sequence[np.random.Generator] = (),
         surrogate: Target | None = None,
-    ) -> Float[Array, "batch n"]:
+    ) -> Float[Array, "batch *shape"]:
         """The adversarial examples of one batch with labels y."""
 
 

@@ -7,23 +7,24 @@ from jaxtyping import Float
 
 from ..backend import Array
 from ..settings import Box
-from ..validation import check_budget
+from ..validation import check_attacked
 from .ball import bounds
 from .base import ATTACKS, InputAttack, Target
 from .sign_step import sign_step
 
 
 def fgsm(
-    gradient: Callable[[Array], Array], x: Float[Array, "batch n"], *, eps: float, clip: Box | None = None
-) -> Float[Array, "batch n"]:
+    gradient: Callable[[Array], Array], x: Float[Array, "batch *shape"], *, eps: float, clip: Box | None = None
+) -> Float[Array, "batch *shape"]:
     r"""The fast gradient sign method: $x' = x + \epsilon\,\mathrm{sign}(\nabla_x L)$ (Goodfellow et al. 2015).
 
     Of all $\|\eta\|_\infty \le \epsilon$ this $\eta$ raises the linearised loss most, by
     $\epsilon \|\nabla_x L\|_1$. `gradient` maps x to $\nabla_x L$, `eps` is in units of pixels in [0, 1], and
     `clip=(0.0, 1.0)` keeps pixels pixels; the default does not, as the paper does not say so: an assumption.
-    $\mathrm{sign}(0) = 0$. Raises `UsageError` for a negative or non-finite `eps`.
+    $\mathrm{sign}(0) = 0$. Raises `UsageError` for a negative or non-finite `eps`, an empty box, and half
+    precision.
     """
-    check_budget(eps)
+    check_attacked(x, eps, clip)
     return sign_step(x, gradient(x), eps, *bounds(x, eps, clip))
 
 

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -9,20 +10,20 @@ from ..backend import Array, namespace
 from ..errors import UsageError
 from ..layers.loss import one_hot
 from ..settings import Box, setting
-from ..validation import check_budget, check_steps
+from ..validation import check_attacked, check_steps
 from .ball import unit
 from .base import ATTACKS, InputAttack, Target
 
 
 def gnm(
     margins: Callable[[Array], tuple[Array, Array]],
-    x: Float[Array, "batch n"],
+    x: Float[Array, "batch *shape"],
     *,
     eps: float,
     steps: int = 5,
     norm: str = "inf",
     clip: Box | None = None,
-) -> Float[Array, "batch n"]:
+) -> Float[Array, "batch *shape"]:
     r"""Gradient-based norm minimisation (Balda, Behboodi and Mathar 2018, arXiv 1803.03607), `steps` of eps/steps each.
 
     An example of clean class k is fooled when a margin $M_l = z_k - z_l$ turns negative. Linearised, the best step
@@ -32,10 +33,10 @@ def gnm(
     entry for 1 (the first of equals). The steps add up to at most eps by the triangle inequality, so there is no
     projection; they can cancel, so the budget need not be used up.
 
-    `margins` maps x to $M$ of shape (batch, K-1) and $\nabla M$ of shape (batch, K-1, n). Raises `UsageError` for an
-    unknown norm, a bad budget or number of steps.
+    `margins` maps x to $M$ of shape (batch, K-1) and $\nabla M$ of shape (batch, K-1, *shape). Raises
+    `UsageError` for an unknown norm, a bad budget or number of steps, and half precision.
     """
-    check_budget(eps)
+    check_attacked(x, eps, clip)
     check_steps(steps)
     if norm not in DUAL_NORMS:
         raise UsageError(f"unknown norm {norm!r}: choose one of {', '.join(DUAL_NORMS)}")
@@ -45,9 +46,10 @@ def gnm(
     eta = xp.zeros_like(x)
     for _ in range(steps):
         M, dM = margins(x + eta)
+        dM = xp.reshape(dM, (*M.shape, math.prod(x.shape[1:])))
         target = xp.argmin(M - h * dual_norm(dM), axis=-1)
         g = xp.take_along_axis(dM, target[:, None, None], axis=-2)[:, 0, :]
-        eta = eta - h * direction(g)
+        eta = eta - xp.reshape(h * direction(g), x.shape)
         if clip is not None:
             eta = xp.clip(x + eta, *clip) - x
     return x + eta if clip is None else xp.clip(x + eta, *clip)

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 
 from ..backend import Array, Params, namespace
 from ..settings import setting
-from ..validation import check_radii
+from ..validation import check_attacked, check_radii
 from .ball import bounds
 from .base import ATTACKS, Attack
 from .sign_step import sign_step
@@ -53,10 +53,10 @@ class InputWeight(Attack):
         self,
         at: Callable[[Params], "WeightTarget"],
         params: Params,
-        x: Float[Array, "examples n"],
+        x: Float[Array, "examples *shape"],
         y: Int[Array, "examples"],
         chunk: int = 256,
-    ) -> tuple[Float[Array, "examples n"], Params]:
+    ) -> tuple[Float[Array, "examples *shape"], Params]:
         """All examples attacked at once, for they share the weights; `params` stay as they are.
 
         The gradient with respect to the weights is that of the mean loss over all examples, summed over chunks of
@@ -85,10 +85,10 @@ class WeightTarget(Protocol):
 def input_weight(
     by_inputs: Callable[[Array, Params], Array],
     by_weights: Callable[[Array, Params], Params],
-    x: Float[Array, "batch n"],
+    x: Float[Array, "batch *shape"],
     params: Params,
     budget: InputWeight,
-) -> tuple[Float[Array, "batch n"], Params]:
+) -> tuple[Float[Array, "batch *shape"], Params]:
     r"""Sign steps on the inputs, each its own, and on the weights, one perturbation for all inputs.
 
     The threat is that of Tsai, Hsu, Yu and Chen (2021, arXiv 2102.11935), $\|x' - x\|_\infty \le \epsilon$ and
@@ -102,6 +102,7 @@ def input_weight(
     weights; biases and layers without a radius stay as they are. Nothing is changed in place: the inputs and the
     parameters found are new arrays, or the given ones. Raises `UsageError` for a layer the net does not have.
     """
+    check_attacked(x, budget.eps)
     radii = budget.radii(params)
     lower, upper = bounds(x, budget.eps, budget.clip)
     boxes = {name: bounds(params[name], radius) for name, radius in radii.items() if radius}

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -10,8 +11,8 @@ from ..errors import UsageError
 from ..layers.images import Shape
 from ..rng import stream
 from ..settings import Box, setting
-from ..validation import check_budget, check_steps
-from .ball import unit
+from ..validation import check_attacked, check_steps
+from .ball import rows, unit
 from .base import ATTACKS, InputAttack, Target
 from .low_rank import Factors, Rank, number_of, random_factors, truncated_factors
 from .pgd_l2 import pgd_l2
@@ -24,13 +25,13 @@ it where it vanishes, 160 in double and 10 in single precision on images of 28 a
 
 def lora_pgd(
     gradient: Callable[[Array], Array],
-    x: Float[Array, "batch n"],
+    x: Float[Array, "batch *shape"],
     start: Factors,
     *,
     eps: float,
     steps: int = 10,
     clip: Box | None = None,
-) -> Float[Array, "batch n"]:
+) -> Float[Array, "batch *shape"]:
     r"""Low-rank PGD (Savostianova, Zangrando and Tudisco 2024, arXiv 2410.12607): ascent on the factors of $\eta$.
 
     The perturbation is $\eta = \epsilon\,\delta / \|\delta\|_2$ with $\delta = UV$, the norm over all channels: it
@@ -43,10 +44,11 @@ def lora_pgd(
     Both factors then move by 1 along their gradient divided by its norm over the image, so its length, $\epsilon /
     \|\delta\|_2$ included, does not matter and is left out; where $\delta = 0$, as at the start `random_factors`, the
     gradient is G itself. A step is orthogonal to its factor, whose squared norm thus grows by 1: step t turns it by
-    about $1 / \sqrt t$. After the steps $\eta$ is added and pixels are cut, which can raise the rank. Raises
-    `UsageError` for a bad budget or number of steps.
+    about $1 / \sqrt t$. After the steps $\eta$ is added and pixels are cut, which can raise the rank. From random
+    factors of rank 1 an ascent in a few hundred stays near a saddle point, which restarts leave. Raises `UsageError`
+    for a bad budget or number of steps, and for half precision.
     """
-    check_budget(eps)
+    check_attacked(x, eps, clip)
     check_steps(steps)
     U, V = start
     for _ in range(steps):
@@ -56,7 +58,11 @@ def lora_pgd(
 
 
 def factor_gradients(
-    gradient: Callable[[Array], Array], x: Float[Array, "batch n"], at: Factors, eps: float, clip: Box | None = None
+    gradient: Callable[[Array], Array],
+    x: Float[Array, "batch *shape"],
+    at: Factors,
+    eps: float,
+    clip: Box | None = None,
 ) -> Factors:
     r"""$\nabla_U$ and $\nabla_V$ of `lora_pgd`, times $\|\delta\|_2 / \epsilon$ where $\delta \ne 0$.
 
@@ -71,6 +77,7 @@ def factor_gradients(
         raw = x + eps * direction
         G = xp.where((raw < clip[0]) | (raw > clip[1]), xp.zeros_like(G), G)
     shape = (*at.U.shape[:-1], at.V.shape[-1])
+    G, direction = rows(G), rows(direction)
     tangent = xp.reshape(G - xp.sum(G * direction, axis=-1, keepdims=True) * direction, shape)
     G = xp.reshape(G, shape)
     dU, dV = tangent @ xp.matrix_transpose(at.V), xp.matrix_transpose(at.U) @ tangent
@@ -88,8 +95,8 @@ def _but_rounding(
 
 
 def perturbed(
-    x: Float[Array, "batch n"], at: Factors, eps: float, clip: Box | None
-) -> tuple[Float[Array, "batch n"], Float[Array, "batch n"]]:
+    x: Float[Array, "batch *shape"], at: Factors, eps: float, clip: Box | None
+) -> tuple[Float[Array, "batch *shape"], Float[Array, "batch *shape"]]:
     """The perturbed images, and the direction they were moved in before any cut."""
     xp = namespace(at.U)
     direction = xp.reshape(unit(at.product()), x.shape)
@@ -138,7 +145,7 @@ class LoraPGD(InputAttack):
         starts: Sequence[np.random.Generator] = (),
         surrogate: Target | None = None,
     ) -> Array:
-        shape = target.image_shape(x.shape[-1])
+        shape = target.image_shape(math.prod(x.shape[1:]))
         rank, gradient = number_of(self.rank, shape), target.loss(y)
 
         def start(rng: np.random.Generator) -> Factors:

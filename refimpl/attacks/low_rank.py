@@ -1,5 +1,6 @@
 """Perturbations of low rank: their factors, truncation, and ranks as fractions."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ def number_of(rank: Rank, shape: Shape) -> int:
     return number
 
 
-def random_factors(rng: np.random.Generator, x: Float[Array, "batch n"], shape: Shape, rank: int) -> Factors:
+def random_factors(rng: np.random.Generator, x: Float[Array, "batch ..."], shape: Shape, rank: int) -> Factors:
     """The start of low-rank adapters: U normal, of length 1 for each image, drawn on the host; V zero."""
     channels, height, width = _checked(x, shape, rank)
     batch = x.shape[0]
@@ -41,27 +42,27 @@ def random_factors(rng: np.random.Generator, x: Float[Array, "batch n"], shape: 
     return Factors(U, like(np.zeros((batch, channels, rank, width)), x))
 
 
-def truncated_factors(eta: Float[Array, "batch n"], shape: Shape, rank: int) -> Factors:
+def truncated_factors(eta: Float[Array, "batch ..."], shape: Shape, rank: int) -> Factors:
     r"""The best approximation of rank `rank` of each channel: $U = A\sqrt\Sigma$, $V = \sqrt\Sigma B^\top$.
 
-    With $A \Sigma B^\top$ the truncated singular value decomposition. Of one PGD step it is the paper's warm start,
-    of another net's gradient its transferred one.
+    With $A \Sigma B^\top$ the truncated singular value decomposition; nan where `eta` is not finite, which an SVD would
+    refuse. Of one PGD step it is the paper's warm start, of another net's gradient its transferred one.
     """
     _checked(eta, shape, rank)
     xp = namespace(eta)
-    A, s, Bt = xp.linalg.svd(xp.reshape(eta, (eta.shape[0], *shape)), full_matrices=False)
-    root = xp.sqrt(s[..., :rank])
+    finite = xp.all(xp.isfinite(eta))
+    A, s, Bt = xp.linalg.svd(xp.reshape(xp.where(finite, eta, xp.zeros_like(eta)), (-1, *shape)), full_matrices=False)
+    root = xp.where(finite, xp.sqrt(s[..., :rank]), xp.nan)
     return Factors(A[..., :rank] * root[..., None, :], root[..., :, None] * Bt[..., :rank, :])
 
 
-def truncated(eta: Float[Array, "batch n"], shape: Shape, rank: int) -> Float[Array, "batch n"]:
+def truncated(eta: Float[Array, "batch *pixels"], shape: Shape, rank: int) -> Float[Array, "batch *pixels"]:
     """Each channel replaced by its best approximation of rank `rank`: no longer than it was."""
     return namespace(eta).reshape(truncated_factors(eta, shape, rank).product(), eta.shape)
 
 
-def _checked(x: Float[Array, "batch n"], shape: Shape, rank: int) -> Shape:
-    channels, height, width = shape
-    if channels * height * width != x.shape[-1]:
-        raise UsageError(f"images of shape {shape} do not have {x.shape[-1]} pixels")
+def _checked(x: Float[Array, "batch ..."], shape: Shape, rank: int) -> Shape:
+    if math.prod(shape) != math.prod(x.shape[1:]):
+        raise UsageError(f"images of shape {shape} do not have {math.prod(x.shape[1:])} pixels")
     number_of(rank, shape)
     return shape

@@ -9,7 +9,7 @@ from ..backend import Array, like
 from ..errors import UsageError
 from ..rng import stream
 from ..settings import Box, setting
-from ..validation import check_budget, check_steps
+from ..validation import check_attacked, check_steps
 from .ball import Corners, bounds, project
 from .base import ATTACKS, InputAttack, Target
 from .restarts import strongest
@@ -18,27 +18,31 @@ from .sign_step import sign_step
 
 def pgd(
     gradient: Callable[[Array], Array],
-    x: Float[Array, "batch n"],
+    x: Float[Array, "batch *shape"],
     *,
     eps: float,
     step_size: float,
     steps: int,
     clip: Box | None = None,
-) -> Float[Array, "batch n"]:
+) -> Float[Array, "batch *shape"]:
     r"""Projected gradient ascent in the $\ell_\infty$ ball (Madry et al. 2018), from x.
 
     $x_{t+1} = \Pi\left(x_t + \alpha\,\mathrm{sign}(\nabla_x L(x_t))\right)$ with $\Pi$ the projection on the ball
     of radius `eps` around x, cut with the box `clip`. The paper takes $\alpha = 0.005$ and 20 steps at $\epsilon =
     0.05$. `gradient` maps x to $\nabla_x L$; eps and the step size are in units of pixels in [0, 1]. Raises
-    `UsageError` for a budget, step size or number of steps that makes no sense.
+    `UsageError` for a budget, step size or number of steps that makes no sense, and for half precision.
     """
-    check_budget(eps)
+    check_attacked(x, eps, clip)
     return ascent(gradient, x, bounds(x, eps, clip), step_size, steps)
 
 
 def ascent(
-    gradient: Callable[[Array], Array], start: Float[Array, "batch n"], corners: Corners, step_size: float, steps: int
-) -> Float[Array, "batch n"]:
+    gradient: Callable[[Array], Array],
+    start: Float[Array, "batch *shape"],
+    corners: Corners,
+    step_size: float,
+    steps: int,
+) -> Float[Array, "batch *shape"]:
     """The steps of `pgd` from anywhere between the corners of the ball."""
     check_steps(steps, step_size)
     x_adv = start
@@ -48,8 +52,8 @@ def ascent(
 
 
 def random_point(
-    rng: np.random.Generator, x: Float[Array, "batch n"], eps: float, corners: Corners
-) -> Float[Array, "batch n"]:
+    rng: np.random.Generator, x: Float[Array, "batch *shape"], eps: float, corners: Corners
+) -> Float[Array, "batch *shape"]:
     r"""$x + U(-\epsilon, \epsilon)^n$, drawn on the host, cut to the corners."""
     return project(x + eps * like(rng.uniform(-1, 1, x.shape), x), *corners)
 

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -8,7 +9,7 @@ from jaxtyping import Float
 from ..backend import Array, namespace
 from ..layers.images import Shape
 from ..settings import Box, setting
-from ..validation import check_budget, check_steps
+from ..validation import check_attacked, check_steps
 from .ball import length, unit
 from .base import ATTACKS, InputAttack, Target
 from .low_rank import Rank, number_of, truncated
@@ -16,19 +17,20 @@ from .low_rank import Rank, number_of, truncated
 
 def pgd_l2(
     gradient: Callable[[Array], Array],
-    x: Float[Array, "batch n"],
+    x: Float[Array, "batch *shape"],
     *,
     eps: float,
     step_size: float,
     steps: int,
     clip: Box | None = None,
-) -> Float[Array, "batch n"]:
+) -> Float[Array, "batch *shape"]:
     r"""Projected gradient ascent in the $\ell_2$ ball (Madry et al. 2018): steps $\alpha\,g / \|g\|_2$ from x.
 
     After each step $\eta$ is shortened to length `eps` where it is longer, then pixels are cut to the box `clip`,
-    which shortens it further. Raises `UsageError` for a budget, step size or number of steps that makes no sense.
+    which shortens it further. Lengths are over all axes but the first. Raises `UsageError` for a budget, step size or
+    number of steps that makes no sense, and for half precision.
     """
-    check_budget(eps)
+    check_attacked(x, eps, clip)
     check_steps(steps, step_size)
     xp = namespace(x)
     eta = xp.zeros_like(x)
@@ -79,6 +81,6 @@ class PGDL2(InputAttack):
         )
         if self.rank is None:
             return x_adv
-        shape = target.image_shape(x.shape[-1])
+        shape = target.image_shape(math.prod(x.shape[1:]))
         x_adv = x + truncated(x_adv - x, shape, number_of(self.rank, shape))
         return x_adv if self.clip is None else namespace(x).clip(x_adv, *self.clip)

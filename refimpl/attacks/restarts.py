@@ -5,7 +5,9 @@ from jaxtyping import Float
 from ..backend import Array, namespace
 
 
-def strongest(margin: Callable[[Array], Array], attempts: Iterable[Float[Array, "batch n"]]) -> Float[Array, "batch n"]:
+def strongest(
+    margin: Callable[[Array], Array], attempts: Iterable[Float[Array, "batch *shape"]]
+) -> Float[Array, "batch *shape"]:
     """Of several attempts, for each example by itself the one that leaves the smallest margin.
 
     `margin` maps a batch to one number an example, negative where it is fooled. Chosen example by example, one
@@ -18,6 +20,6 @@ def strongest(margin: Callable[[Array], Array], attempts: Iterable[Float[Array, 
         smallest = margin(best) if smallest is None else smallest
         m = margin(x_adv)
         better = m < smallest
-        best = xp.where(better[:, None], x_adv, best)
+        best = xp.where(xp.reshape(better, (-1, *(1 for _ in best.shape[1:]))), x_adv, best)
         smallest = xp.where(better, m, smallest)
     return best

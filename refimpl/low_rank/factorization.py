@@ -100,11 +100,11 @@ def orthogonal(S: Float[Array, "r r"]) -> Float[Array, "r r"]:
     return xp.astype(xp.where(finite, found, xp.nan), S.dtype)
 
 
-def singular_values(S: Float[Array, "r r"]) -> Float[Array, "r"]:
+def singular_values(S: Float[Array, "m n"]) -> Float[Array, "r"]:
     """In float64, the largest first; nan where S is not finite."""
     xp = namespace(S)
     finite, A = _finite(S)
-    return xp.where(finite, xp.linalg.svd(A)[1], xp.nan)
+    return xp.where(finite, xp.linalg.svd(A, full_matrices=False)[1], xp.nan)
 
 
 def _finite(X: Float[Array, "n r"]) -> tuple[Array, Float[Array, "n r"]]:

@@ -1,12 +1,13 @@
 r"""A net whose layers are kept as $W = U S V^\top$: parameters `U1 S1 V1 b1 ...` instead of `W1 b1 ...`."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from ..backend import Array, Backend, Params, namespace
+from ..backend import Array, Backend, Params, backend, namespace
 from ..errors import UsageError
 from ..layers.activations import tanh
 from ..layers.dense import affine
@@ -18,7 +19,7 @@ from ..parameters import as_matrix, depth, number, weights
 from ..rng import stream
 from ..tape import Pullback, Tape, record
 from ..validation import check_inputs
-from .factorization import Factors, as_columns, product, rank, truncated
+from .factorization import Factors, as_columns, product, rank, singular_values, truncated
 
 FACTORS = "USV"
 
@@ -45,23 +46,43 @@ def init(backend: Backend, seed: int, full: Params, fraction: float, dtype: str)
     Gaussian matrices, S diagonal with the sorted absolute values of r standard Gaussians. Condition numbers are
     not yet bounded; the first step sees to it.
     """
-    rng = stream(seed, "init")
     params: Params = {}
-    r = ranks(full, fraction)
+    r, drawn = ranks(full, fraction), dict(_drawn(seed, full, fraction))
     for name, p in full.items():
         if name not in r:
             params[name] = p
             continue
+        first = drawn[name]
+        cut = first if isinstance(first, Factors) else truncated(first, r[name])
+        params |= {key: backend.asarray(x, dtype) for key, x in _named(number(name), cut).items()}
+    return params
+
+
+def first_means(seed: int, full: Params, fraction: float) -> dict[str, float]:
+    """The mean singular value of each weight that `init` draws, before truncation, by name."""
+    drawn = {name: W.S if isinstance(W, Factors) else W for name, W in _drawn(seed, full, fraction)}
+    return mean_singular_values(drawn)
+
+
+def mean_singular_values(params: Params) -> dict[str, float]:
+    """The mean of all singular values of each weight, by name; nan where one is not finite."""
+    return {name: float(namespace(W).mean(singular_values(as_matrix(W)))) for name, W in weights(params).items()}
+
+
+def _drawn(seed: int, full: Params, fraction: float) -> Iterator[tuple[str, np.ndarray | Factors]]:
+    """What `init` draws of each weight, by name: a dense one whole, a convolution in factors."""
+    rng, r = stream(seed, "init"), ranks(full, fraction)
+    for name, p in full.items():
+        if name not in r:
+            continue
         m, *inputs = p.shape
         n = math.prod(inputs)
         if len(inputs) == 1:
-            drawn = truncated(rng.uniform(-1 / math.sqrt(n), 1 / math.sqrt(n), (m, n)), r[name])
+            yield name, rng.uniform(-1 / math.sqrt(n), 1 / math.sqrt(n), (m, n))
         else:
             U, V = (np.linalg.svd(rng.normal(size=(size, r[name])), full_matrices=False)[0] for size in (m, n))
             s = np.sort(np.abs(rng.normal(size=r[name])))[::-1]
-            drawn = Factors(U, np.diag(s), V.reshape(*inputs, r[name]))
-        params |= {key: backend.asarray(x, dtype) for key, x in _named(number(name), drawn).items()}
-    return params
+            yield name, Factors(U, np.diag(s), V.reshape(*inputs, r[name]))
 
 
 def _named(i: int, factors: Factors) -> Params:
@@ -113,6 +134,10 @@ class LowRankNetwork(Network):
 
     def init(self, backend: Backend, seed: int = 0, dtype: str = "float32") -> Params:
         return init(backend, seed, self.network.init(backend, seed, dtype), self.fraction, dtype)
+
+    def first_means(self, seed: int = 0) -> dict[str, float]:
+        """Of the weights that `init` draws with this seed: what the mode `mean` of `LowRankSGD` starts from."""
+        return first_means(seed, self.network.init(backend("numpy"), seed, "float64"), self.fraction)
 
     def forward(self, params: Params, x: Float[Array, "batch n"]) -> tuple[Float[Array, "batch classes"], Tape]:
         tape: Tape = []

@@ -9,11 +9,12 @@ One step, for a layer $W = U S V^\top$ with Euclidean gradients $g_U, g_S, g_V$:
 
 Where G is the gradient with respect to W, the flow on the manifold of rank r is
 $\dot U = -(I - U U^\top)\,G V S^{-1}$, and since $g_U = G V S^\top$ that is $C = (S S^\top)^{-1}$; for V it is
-$(S^\top S)^{-1}$: the preconditioner `exact`. The
-authors' program replaces it by a scalar, the default here: $(s_{min} / s_{max})^2$ of the S that the step before left,
-1 at first; in the mode `mean` one over the mean singular value at the start, which it never refreshes.
+$(S^\top S)^{-1}$: the preconditioner `exact`. The authors' program replaces it by a scalar, the default here:
+$(s_{min} / s_{max})^2$ of the S that the step before left, 1 at first; in the mode `mean` one over the mean singular
+value of the weight that was drawn, before a dense one is truncated, which it never refreshes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -76,10 +77,17 @@ class LowRankSGD:
                 f"low-rank training has sgd's steps, with momentum if you like; not {self.optimizer.name}'s"
             )
 
-    def init(self, params: Params) -> State:
-        scalars = {}
+    def init(self, params: Params, means: Mapping[str, float] | None = None) -> State:
+        """The state before the first step.
+
+        `means` has, for the mode `mean`, the mean singular value of each full weight by its name W1, W2, ...
+        (`LowRankNetwork.first_means`, `mean_singular_values`); of a layer without one it is that of S.
+        """
+        scalars, means = {}, means or {}
         if self.how.preconditioner == "scalar":
-            scalars = {f"c.{name}": _first_scalar(S, self.how.mode) for name, S in params.items() if name[0] == "S"}
+            for name, S in params.items():
+                if name[0] == "S":
+                    scalars[f"c.{name}"] = _first_scalar(S, self.how.mode, means.get(f"W{name[1:]}"))
         return self.optimizer.init(params) | scalars
 
     def update(self, params: Params, grads: Params, state: State, t: int) -> tuple[Params, State]:
@@ -115,11 +123,12 @@ class LowRankSGD:
         return namespace(U).reshape(d, U.shape)
 
 
-def _first_scalar(S: Array, mode: str) -> Array:
+def _first_scalar(S: Array, mode: str, mean: float | None) -> Array:
     """Of shape (1,), for a file."""
     xp = namespace(S)
     s = singular_values(S)
-    return xp.astype(xp.ones_like(s[:1]) / xp.mean(s) if mode == "mean" else xp.ones_like(s[:1]), S.dtype)
+    of_mean = xp.ones_like(s[:1]) / (xp.mean(s) if mean is None else mean)
+    return xp.astype(of_mean if mode == "mean" else xp.ones_like(s[:1]), S.dtype)
 
 
 def _inverse_gram(S: Array, transposed: bool) -> Array:

@@ -3,7 +3,9 @@
 from jaxtyping import Float, Int
 from scipy.special import betaincinv
 
-from ..backend import Array, namespace
+from ..backend import Array, namespace, to_host
+from ..errors import UsageError
+from ..validation import check_labels
 
 
 def n_correct(logits: Float[Array, "*models batch classes"], y: Int[Array, "*models batch"]) -> Int[Array, "*models"]:
@@ -14,15 +16,27 @@ def n_correct(logits: Float[Array, "*models batch classes"], y: Int[Array, "*mod
 
 
 def accuracy(logits: Float[Array, "batch classes"], y: Int[Array, "batch"]) -> float:
-    """The share of rows whose largest logit is at their label. Waits for the device."""
+    """The fraction of rows whose largest logit is at their label. Waits for the device.
+
+    Raises `UsageError` for no rows, for other than one label a row, and for labels that are no classes.
+    """
+    rows, classes = logits.shape
+    if not rows:
+        raise UsageError("an accuracy needs at least one row of logits, got none")
+    check_labels(to_host(y), (rows,), classes)
     return int(n_correct(logits, y)) / logits.shape[-2]
 
 
 def interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a share (Clopper and Pearson 1934); (nan, nan) for no trials.
+    """The exact interval of a fraction (Clopper and Pearson 1934); (nan, nan) for no trials.
 
-    It speaks of the inputs that were drawn, not of the spread over seeds.
+    It speaks of the inputs that were drawn, not of the spread over seeds. Raises `UsageError` for successes not from 0
+    to `trials`, and for a confidence not between 0 and 1.
     """
+    if not 0 <= successes <= trials:
+        raise UsageError(f"successes must be from 0 to the {trials} trials, got {successes}")
+    if not 0 < confidence < 1:
+        raise UsageError(f"a confidence must be between 0 and 1, got {confidence}")
     if trials == 0:
         return float("nan"), float("nan")
     alpha = 1 - confidence

@@ -15,6 +15,7 @@ from ..errors import NumericalError, UsageError
 from ..layers.images import scale
 from ..networks.base import Network
 from ..networks.gradients import Gradients
+from ..validation import check_labels
 from .accuracy import interval
 
 Row = tuple[np.ndarray, ...]
@@ -25,7 +26,8 @@ Row = tuple[np.ndarray, ...]
 class LabelledImages:
     """Grey levels and labels on the host, and where and how they are worked on: `chunk` examples at a time.
 
-    Raises `UsageError` for images that are not bytes, for other labels than one an image, and for a chunk below 1.
+    Raises `UsageError` for no images, for images that are not bytes, for other labels than one an image, 0, 1, ..., and
+    for a chunk below 1.
     """
 
     images: UInt8[np.ndarray, "examples *shape"]
@@ -35,11 +37,18 @@ class LabelledImages:
     chunk: int = 256
 
     def __post_init__(self) -> None:
-        images, labels = np.asarray(self.images), np.asarray(self.labels)
+        images, labels = self.images, self.labels
+        for name, array in (("images", images), ("labels", labels)):
+            if not isinstance(array, np.ndarray):
+                raise UsageError(f"{name} must be a NumPy array, got {type(array).__name__}")
         if images.dtype != np.uint8:
             raise UsageError(f"images must be grey levels 0 to 255, uint8; got {images.dtype}")
         if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
             raise UsageError(f"expected {len(images)} whole numbers as labels, got {labels.dtype}{labels.shape}")
+        if not images.size:
+            raise UsageError(f"there must be at least one image, of at least one pixel; got the shape {images.shape}")
+        if labels.min() < 0:
+            raise UsageError(f"labels must be 0, 1, ..., got {labels.min()}")
         if self.chunk < 1:
             raise UsageError(f"a chunk must hold at least one example, got {self.chunk}")
 
@@ -69,7 +78,7 @@ class AttackResult:
 class Correct:
     """Correctly classified inputs, where the computation is: which they are, and whose loss gradient is zero."""
 
-    index: np.ndarray
+    indices: np.ndarray
     x: Array
     y: Array
     zero_gradient: np.ndarray
@@ -92,7 +101,8 @@ def fooling(
     gradient: such inputs are counted as `zero_gradients`. `surrogate` has the gradient that a warm start follows, where
     it is not that of the attacked net.
 
-    Raises `NumericalError` where a gradient or a result is not finite, or a result is outside its budget.
+    Raises `NumericalError` where a gradient or a result is not finite, or a result is outside its budget, `UsageError`
+    for labels that are no classes of the network.
     """
     gradients, argmax = network.gradients(params), inputs.backend.xp.argmax
     found: list[list[Row]] = [[] for _ in attacks]
@@ -105,20 +115,25 @@ def fooling(
             x_adv = to_host(x_adv)
             verify(x, x_adv, eps=attack.eps, norm=attack.ball, clip=attack.clip)
             moved = distance(x, x_adv, attack.ball)
-            rows.append((batch.index, to_host(batch.y), label, moved, batch.zero_gradient, x_adv))
-        progress(int(batch.index[-1]) + 1)
+            rows.append((batch.indices, to_host(batch.y), label, moved, batch.zero_gradient, x_adv))
+        progress(int(batch.indices[-1]) + 1)
     progress(len(inputs.labels))
     return [result_of(attack.describe(), rows, inputs) for attack, rows in zip(attacks, found, strict=True)]
 
 
 def correctly_classified(gradients: Gradients, inputs: LabelledImages) -> Iterator[Correct]:
-    """The correctly classified inputs, in batches, each with the inputs whose gradient is zero."""
+    """The correctly classified inputs, in batches, each with the inputs whose gradient is zero.
+
+    Raises `UsageError` for labels that are no classes of the network.
+    """
     backend = inputs.backend
     for start in range(0, len(inputs.labels), inputs.chunk):
         part = slice(start, start + inputs.chunk)
         x = scale(backend.asarray(inputs.images[part]), backend.dtype(inputs.dtype))
         y = backend.asarray(inputs.labels[part], "int64")
-        prediction = to_host(backend.xp.argmax(gradients.logits(x), axis=-1))
+        logits = gradients.logits(x)
+        check_labels(inputs.labels, inputs.labels.shape, logits.shape[-1])
+        prediction = to_host(backend.xp.argmax(logits, axis=-1))
         index = np.flatnonzero(prediction == inputs.labels[part])
         if not index.size:
             continue

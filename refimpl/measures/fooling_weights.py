@@ -60,12 +60,12 @@ def _attacked(
     most = verify_weights(params, moved, radii)
     start, perturbed = 0, network.gradients(moved)
     for batch in batches:
-        part = slice(start, start := start + len(batch.index))
+        part = slice(start, start := start + len(batch.indices))
         label = to_host(xp.argmax(perturbed.logits(x_adv[part, ...]), axis=-1))
         before, after = to_host(batch.x), to_host(x_adv[part, ...])
         verify(before, after, eps=attack.eps, clip=attack.clip)
         moved_by = distance(before, after, "inf")
-        rows.append((batch.index, to_host(batch.y), label, moved_by, batch.zero_gradient, after))
+        rows.append((batch.indices, to_host(batch.y), label, moved_by, batch.zero_gradient, after))
     result = result_of(attack.describe(), rows, inputs)
     result.summary["weights_moved"] = most
     return replace(result, weights={name: to_host(moved[name]) for name in radii})
@@ -74,7 +74,7 @@ def _attacked(
 def _certified(network: Network, params: Params, attack: InputWeight, batch: Correct, result: AttackResult) -> int:
     """How many inputs of a batch are certified. Raises `NumericalError` where one of them was fooled."""
     safe: Any = to_host(certified(network, params, batch.x, batch.y, attack.eps, attack.radii(params)))
-    fooled = safe & np.isin(batch.index, result.index[result.fooled])
+    fooled = safe & np.isin(batch.indices, result.index[result.fooled])
     if fooled.any():
         raise NumericalError(f"{fooled.sum()} certified inputs were fooled by {attack}")
     return int(safe.sum())

@@ -27,7 +27,8 @@ BLOCK = 256
 def mutual_information(h: Float[Array, "examples units"], sigma2: float = 0.1, block: int = BLOCK) -> Bounds:
     """Lower and upper bound of I(X; T) in bits. Waits for the device.
 
-    Raises `UsageError` for no examples, for activations that are not finite, and for a variance not above 0.
+    Raises `UsageError` for no examples, for activations that are not finite, for a variance not above 0, and for a
+    block of less than one example.
     """
     return mutual_informations(h, (sigma2,), block)[0]
 
@@ -40,7 +41,7 @@ def mutual_informations(
     Each pair is visited once, for $D$ is symmetric, and costs one exponential a variance, for the upper bound's is the
     fourth power of the lower's. No sum can underflow: each holds its own example, $e^0$. In float64 whatever h is.
     """
-    _check(h, variances)
+    _check(h, variances, block)
     xp, n = namespace(h), h.shape[0]
     h = xp.astype(h, xp.float64)
     h = h - xp.mean(h, axis=0)  # distances do not change, and their roundings shrink
@@ -72,8 +73,10 @@ def label_information(
     $I(Y; T) = I(X; T) - \sum_c p_c\, I(X; T \mid Y = c)$, the noise being the same everywhere; so the lower bound
     takes the lower bound of the first term and the upper bounds of the others, and the upper bound the reverse.
     (The difference of two bounds of one kind, which is often plotted, bounds nothing.) Neither is below 0 nor
-    above the entropy of Y.
+    above the entropy of Y. Raises `UsageError` as `mutual_information` does, and for other than one label an example.
     """
+    if tuple(y.shape) != tuple(h.shape[:1]):
+        raise UsageError(f"expected a label for each of the {h.shape[0]} examples, got {y.shape[0]} labels")
     lower, upper = mutual_information(h, sigma2, block)
     labels, entropy = to_host(y), 0.0
     for c in np.unique(labels):
@@ -82,19 +85,24 @@ def label_information(
         inside = mutual_information(namespace(h).take(h, like(members, y), axis=0), sigma2, block)
         lower, upper = lower - p * inside[1], upper - p * inside[0]
         entropy -= p * math.log2(p)
-    return max(lower, 0.0), min(upper, entropy)
+    return max(0.0, lower), max(0.0, min(upper, entropy))
 
 
 def _bits(total: Float[Array, "examples 1"], n: int) -> float:
     xp = namespace(total)
-    return min(max(float(-xp.mean(xp.log2(total / n))), 0.0), math.log2(n))
+    return min(max(0.0, float(-xp.mean(xp.log2(total / n)))), math.log2(n))  # max(-0.0, 0.0) is -0.0
 
 
-def _check(h: Float[Array, "examples units"], variances: tuple[float, ...]) -> None:
+def _check(h: Array, variances: tuple[float, ...], block: int) -> None:
+    if block < 1:
+        raise UsageError(f"a block must hold at least one example, got {block}")
     for sigma2 in variances:
         if not (math.isfinite(sigma2) and sigma2 > 0):
             raise UsageError(f"the noise variance sigma2 must be finite and above 0, got {sigma2}")
-    if not h.shape[0]:
-        raise UsageError("mutual information needs at least one example, got none")
-    if not bool(namespace(h).all(namespace(h).isfinite(h))):
+    xp = namespace(h)
+    if len(h.shape) != 2 or 0 in h.shape:
+        raise UsageError(
+            f"mutual information needs activations (examples, units), at least one example and one unit; got {h.shape}"
+        )
+    if not bool(xp.all(xp.isfinite(h))):
         raise UsageError("the activations are not finite: mutual information is not defined")

@@ -5,6 +5,7 @@ from typing import Any
 from jaxtyping import Int, UInt8
 
 from ..backend import Array, Params, fetch, namespace
+from ..errors import UsageError
 from ..layers.images import scale
 from ..networks.base import Network
 from ..parameters import as_matrix, weights
@@ -46,8 +47,10 @@ def information(
 ) -> list[dict[str, float]]:
     """Bounds of I(x;t) of every hidden layer over the given examples, in bits; of I(y;t) too where labels are given.
 
-    Waits for the device.
+    Waits for the device. Raises `UsageError` for no examples.
     """
+    if not images.shape[0]:
+        raise UsageError("mutual information needs at least one example, got none")
     rows, xp = [], namespace(images)
     parts = [scale(images[i : i + CHUNK, ...], params["b1"].dtype) for i in range(0, images.shape[0], CHUNK)]
     for chunks in zip(*(network.hidden(params, part) for part in parts), strict=True):

@@ -3,40 +3,58 @@ r"""Effective sparsity and effective rank, what the paper measures of weights; t
 from jaxtyping import Float
 
 from ..backend import Array, namespace
+from ..errors import UsageError
+from ..parameters import as_matrix
 
 
-def effective_sparsity(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack"]:
+def effective_sparsity(W: Float[Array, "..."]) -> Float[Array, "..."]:
     r"""$s(W) = \|W\|_1 / \|W\|_F$ over the entries, Eq. (2).
 
     Between 1 and $\sqrt{mn}$; small means sparse: $\sqrt k$ for k entries of equal size; nan for the zero matrix
-    and for one that is not finite.
+    and for one that is not finite. Of which arrays, `matrices` says.
     """
     xp = namespace(W)
-    W = _unit_scale(W)
+    W = _unit_scale(matrices(W))
     return _ratio(xp.sum(xp.abs(W), axis=(-2, -1)), xp.sqrt(xp.sum(W * W, axis=(-2, -1))))
 
 
-def effective_rank(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack"]:
+def effective_rank(W: Float[Array, "..."]) -> Float[Array, "..."]:
     r"""$r(W) = \|W\|_* / \|W\|_F$, Eq. (3): the effective sparsity of the singular values.
 
     Between 1 and $\sqrt{\operatorname{rank} W}$; $\sqrt k$ for k equal singular values; nan for the zero matrix
-    and for one that is not finite.
+    and for one that is not finite. Of which arrays, `matrices` says.
     """
     xp = namespace(W)
-    singular_values = xp.linalg.svd(_unit_scale(W), full_matrices=False)[1]
+    singular_values = xp.linalg.svd(_unit_scale(matrices(W)), full_matrices=False)[1]
     return _ratio(xp.sum(singular_values, axis=-1), xp.sqrt(xp.sum(singular_values**2, axis=-1)))
 
 
-def condition_number(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack"]:
+def condition_number(W: Float[Array, "..."]) -> Float[Array, "..."]:
     r"""$\kappa(W) = \|W\| \|W^+\|$, the largest singular value over the smallest that is not zero.
 
     Zero is what is below rounding of the largest. At least 1; nan for the zero matrix and for one that is not finite.
+    Of which arrays, `matrices` says.
     """
-    xp = namespace(W)
+    xp, W = namespace(W), matrices(W)
     s = xp.linalg.svd(_unit_scale(W), full_matrices=False)[1]
     rounding = max(W.shape[-2:]) * float(xp.finfo(W.dtype).eps)
     least = xp.min(xp.where(s > rounding * s[..., :1], s, s[..., :1]), axis=-1)
     return _ratio(s[..., 0], least)
+
+
+def matrices(W: Array) -> Float[Array, "*stack m n"]:
+    r"""What is measured of an array: a matrix, each of a stack (k, m, n), a vector as one row.
+
+    The filters (O, C, k, k) of a convolution are one matrix, $\tilde W$ of Appendix B. Raises `UsageError` for arrays
+    of other numbers of axes, without entries, and of other than floating-point numbers.
+    """
+    if not namespace(W).isdtype(W.dtype, "real floating"):
+        raise UsageError(f"expected weights as floating-point numbers, got {W.dtype}")
+    if not 1 <= len(W.shape) <= 4 or 0 in W.shape:
+        raise UsageError(f"expected a matrix, a stack of matrices, filters or a vector, got the shape {tuple(W.shape)}")
+    if len(W.shape) == 1:
+        return W[None, :]
+    return as_matrix(W) if len(W.shape) == 4 else W
 
 
 def _unit_scale(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack m n"]:

@@ -9,7 +9,7 @@ from ..attacks import ATTACKS, PAPERS, InputAttack, input_attacks
 from ..backend import Backend, Params
 from ..backend import backend as make_backend
 from ..errors import UsageError
-from ..low_rank import LowRank, LowRankNetwork, LowRankSGD
+from ..low_rank import LowRank, LowRankNetwork, LowRankSGD, mean_singular_values
 from ..networks import FCNN, NETWORKS, Network
 from ..optimizers import OPTIMIZERS, SGD, Optimizer, Proximal, State, Updates
 from ..parameters import weights
@@ -158,6 +158,13 @@ class Config(Settings):
         if self.low_rank:
             return LowRankSGD(self.optimizer, self.low_rank)
         return Proximal(self.optimizer, self._with_prox) if self.proximal else self.optimizer
+
+    def state(self, params: Params, start: Params | None = None) -> State:
+        """The optimizer's state before the first step from `params`; `start` are the weights given to start from."""
+        updates, network = self.updates(), self.trained()
+        if not (isinstance(updates, LowRankSGD) and isinstance(network, LowRankNetwork)) or updates.how.mode != "mean":
+            return updates.init(params)
+        return updates.init(params, network.first_means(self.seed) if start is None else mean_singular_values(start))
 
     @property
     def _with_prox(self) -> tuple[Regularizer, ...]:

@@ -46,6 +46,7 @@ class Run:
 
         Raises `UsageError` where there is a folder already, `DataError` for weights that are not the configuration's.
         """
+        given = start.params if start else None
         if start:
             if config.low_rank is not None and not is_low_rank(start.params):
                 start = start._replace(params=factorised(start.params, config.low_rank.fraction))
@@ -69,7 +70,7 @@ class Run:
             }
         )
         if start:
-            state = config.updates().init(start.params)
+            state = config.state(start.params, given)
             checkpoints.write(run.checkpoint_path(0), Checkpoint(0, start.params, state))
         write_text(folder / "config.toml", to_toml(config))
         return run
@@ -170,7 +171,7 @@ class Run:
 def _untrained(config: Config) -> Checkpoint:
     """The initial weights and optimizer state, on the host."""
     params = config.init(make_backend("numpy"))
-    return Checkpoint(0, params, config.updates().init(params))
+    return Checkpoint(0, params, config.state(params))
 
 
 def list_runs(root: Path) -> list[Run]:

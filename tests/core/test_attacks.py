@@ -1,5 +1,7 @@
 """Attacks on functions whose optimum is known: linear classifiers, a quadratic. No network in sight."""
 
+import inspect
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -10,8 +12,26 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import affine_inputs, budgets, linear_classifiers, seeds
 
 from refimpl import NumericalError, UsageError
-from refimpl.attacks import distance, fgsm, gnm, pgd, strongest, verify
-from refimpl.attacks.ball import ascend, bounds, project
+from refimpl.attacks import (
+    FGSM,
+    GNM,
+    PGD,
+    PGDL2,
+    InputWeight,
+    LoraPGD,
+    distance,
+    fgsm,
+    gnm,
+    pgd,
+    pgd_l2,
+    strongest,
+    verify,
+)
+from refimpl.attacks import lora_pgd as low_rank_pgd
+from refimpl.attacks.ball import bounds, project
+from refimpl.attacks.low_rank import random_factors
+from refimpl.attacks.pgd import ascent, random_point
+from refimpl.attacks.sign_step import sign_step
 from refimpl.backend import namespace
 from refimpl.layers.loss import cross_entropy, margin_directions, margins
 
@@ -33,8 +53,13 @@ def cross_entropy_gradient(A, y):
 
 
 def quadratic(target):
-    """The gradient of -|x - target|²/2: climbing it leads to `target`."""
+    """The gradient of -|x - target|²/2: ascent leads to `target`."""
     return lambda x: target - x
+
+
+def pgd_from_random(gradient, x, rng, *, eps, clip=None, **steps):
+    corners = bounds(x, eps, clip)
+    return ascent(gradient, random_point(rng, x, eps, corners), corners, **steps)
 
 
 # ---- the optimal step --------------------------------------------------------------------------------------------
@@ -118,14 +143,14 @@ def test_the_scale_of_the_gradient_does_not_matter(inputs, eps, scale):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_fast_ascent_is_the_definition_to_the_bit(rng, dtype):
+def test_the_sign_step_with_integers_is_the_definition_to_the_bit(rng, dtype):
     tiny, huge = np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max
     special = np.array([0.0, -0.0, tiny, -tiny, huge, -huge, np.inf, -np.inf], dtype)
     without_zeros = special[special != 0]
     for g in (special, without_zeros, rng.normal(size=(7, 5)).astype(dtype), np.append(special, np.nan).astype(dtype)):
         x = rng.uniform(size=g.shape).astype(dtype)
         lower, upper = bounds(x, 0.01, (0.0, 1.0))
-        fast = ascend(x, g, 0.02, lower, upper)
+        fast = sign_step(x, g, 0.02, lower, upper)
         assert fast.dtype == dtype
         assert_array_equal(fast, project(x + 0.02 * np.sign(g), lower, upper))
 
@@ -144,9 +169,9 @@ def test_every_attack_stays_in_the_ball_and_in_the_box(inputs, eps, seed, clippe
         return np.zeros((len(x), 2), dtype), np.stack([at - target, rng.normal(size=x.shape).astype(dtype)], axis=1)
 
     results = [(fgsm(quadratic(target), x, eps=eps, clip=clip), "inf")]
-    for start in (None, rng):
-        x_adv = pgd(quadratic(target), x, eps=eps, step_size=eps / 3, steps=5, clip=clip, random_start=start)
-        results.append((x_adv, "inf"))
+    steps = {"eps": eps, "step_size": eps / 3, "steps": 5, "clip": clip}
+    results.append((pgd(quadratic(target), x, **steps), "inf"))
+    results.append((pgd_from_random(quadratic(target), x, rng, **steps), "inf"))
     results += [(gnm(of, x, eps=eps, steps=4, norm=norm, clip=clip), norm) for norm in DUAL]
     for x_adv, norm in results:
         assert x_adv.dtype == dtype
@@ -215,7 +240,7 @@ def test_attacks_do_not_write_into_their_input(rng):
     x = rng.uniform(size=(3, 4))
     x.setflags(write=False)
     fgsm(quadratic(x + 1), x, eps=0.1, clip=(0.0, 1.0))
-    pgd(quadratic(x + 1), x, eps=0.1, step_size=0.1, steps=2, random_start=rng)
+    pgd_from_random(quadratic(x + 1), x, rng, eps=0.1, step_size=0.1, steps=2)
     gnm(lambda at: (np.ones((3, 1)), np.ones((3, 1, 4))), x, eps=0.1, clip=(0.0, 1.0))
 
 
@@ -259,7 +284,7 @@ def test_a_random_start_is_a_start_and_repeats_with_its_seed(rng):
 
     def start(seed):
         generator = np.random.default_rng(seed)
-        return pgd(np.zeros_like, x, eps=0.1, step_size=0.1, steps=1, random_start=generator) - x
+        return pgd_from_random(np.zeros_like, x, generator, eps=0.1, step_size=0.1, steps=1) - x
 
     assert_array_equal(start(1), start(1))
     assert (start(1) != start(2)).any()
@@ -321,6 +346,146 @@ def test_the_verifiers_tolerance_is_rounding_and_no_more():
         verify(x, x + np.float32(0.05 * 1.00001), eps=0.05)
 
 
+@given(seeds, budgets, st.booleans())
+def test_examples_of_any_shape_are_attacked_as_their_rows_and_verified_over_all_their_axes(seed, eps, clipped):
+    """On 2 x 3 x 4 images every attack gives the bits it gives on rows of 24 numbers, and stays in its ball."""
+    rng, shape = np.random.default_rng(seed), (2, 3, 4)
+    rows, target = rng.uniform(0.2, 0.8, (5, 24)), rng.normal(size=(5, 24))
+    clip = (0.0, 1.0) if clipped else None
+
+    def gradient(at):
+        return target.reshape(at.shape) - at
+
+    def of(at):
+        others = np.stack([at - target.reshape(at.shape), np.sin(9 * at)], axis=1)
+        return np.abs(others).reshape(5, 2, -1).sum(axis=-1), others
+
+    def results(x):
+        start = random_factors(np.random.default_rng(seed), x, shape, 2)
+        yield fgsm(gradient, x, eps=eps, clip=clip), "inf"
+        yield pgd(gradient, x, eps=eps, step_size=eps / 3, steps=5, clip=clip), "inf"
+        yield pgd_l2(gradient, x, eps=eps, step_size=eps / 2, steps=5, clip=clip), "2"
+        yield low_rank_pgd(gradient, x, start, eps=eps, steps=3, clip=clip), "2"
+        for norm in DUAL:
+            yield gnm(of, x, eps=eps, steps=3, norm=norm, clip=clip), norm
+
+    images = rows.reshape(5, *shape)
+    for (of_images, norm), (of_rows, _) in zip(results(images), results(rows), strict=True):
+        assert of_images.shape == images.shape
+        assert_array_equal(of_images.reshape(5, 24), of_rows)
+        verify(images, of_images, eps=eps, norm=norm, clip=clip)
+        assert_array_equal(distance(images, of_images, norm), distance(rows, of_rows, norm))
+
+    def least(at):
+        return at.reshape(5, -1).min(axis=-1)
+
+    both = [[moved.reshape(at.shape) for moved in (rows + target, rows - target)] for at in (images, rows)]
+    assert_array_equal(strongest(least, both[0]).reshape(5, 24), strongest(least, both[1]))
+
+
+@pytest.mark.parametrize("norm", ["2", "1"])
+def test_the_verifier_measures_an_image_and_not_its_rows(norm):
+    """Each row of the image moved by eps: together by more."""
+    x = np.full((1, 1, 4, 4), 0.5)
+    x_adv = x.copy()
+    x_adv[..., 0] += 1.0
+    with pytest.raises(NumericalError, match=f"left the l_{norm} ball"):
+        verify(x, x_adv, eps=1.0, norm=norm)
+    assert_allclose(distance(x, x_adv, norm), [{"2": 2.0, "1": 4.0}[norm]])
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "<f4"])
+def test_gradients_of_any_byte_order_and_precision_lead_in_the_right_direction(rng, dtype):
+    x = rng.uniform(size=(3, 4)).astype(np.float32)
+    g = rng.normal(size=(3, 4)).astype(dtype)
+    expected = np.sign(g.astype(float))
+    assert_array_equal(np.sign(fgsm(lambda at: g, x, eps=0.1) - x), expected)
+    assert_array_equal(np.sign(pgd(lambda at: g, x, eps=0.1, step_size=0.02, steps=3) - x), expected)
+    swapped = x.astype(dtype)
+    assert_allclose(fgsm(lambda at: g, swapped, eps=0.1), fgsm(lambda at: g, x, eps=0.1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("x", [np.zeros((1, 4), np.float16), np.zeros((1, 4), np.uint8)])
+def test_half_precision_and_whole_numbers_are_refused_in_words(x):
+    """A step of low-rank PGD cannot be told from its rounding there; a grey level of 0 to 255 is no pixel."""
+    gradient, of = np.ones_like, lambda at: (np.ones((1, 1), at.dtype), np.ones((1, 1, 4), at.dtype))
+    budget = {"eps": 0.1, "clip": (0.0, 1.0)}
+    for attack in (fgsm, pgd, pgd_l2, gnm, low_rank_pgd):
+        plain = inspect.unwrap(attack)
+        extra = {"step_size": 0.1, "steps": 1} if attack in (pgd, pgd_l2) else {}
+        arguments = (x, None) if attack is low_rank_pgd else (x,)
+        with pytest.raises(UsageError, match=f"attacks work in float32 or float64, got inputs of {x.dtype}"):
+            plain(of if attack is gnm else gradient, *arguments, **budget, **extra)
+
+
+def test_a_single_example_without_its_batch_axis_is_refused():
+    with pytest.raises(UsageError, match="expected a batch of examples"):
+        inspect.unwrap(fgsm)(np.ones_like, np.zeros(4), eps=0.1)
+
+
+@pytest.mark.parametrize("clip", [(1.0, 0.0), (float("nan"), 1.0), (0.0, float("nan"))])
+def test_a_box_without_pixels_is_refused(clip):
+    x, of = np.full((1, 4), 0.5), lambda at: (np.ones((1, 1)), np.ones((1, 1, 4)))
+    start = random_factors(np.random.default_rng(0), x, (1, 2, 2), 1)
+    for attempt in (
+        lambda: fgsm(np.ones_like, x, eps=0.1, clip=clip),
+        lambda: pgd(np.ones_like, x, eps=0.1, step_size=0.1, steps=1, clip=clip),
+        lambda: pgd_l2(np.ones_like, x, eps=0.1, step_size=0.1, steps=1, clip=clip),
+        lambda: gnm(of, x, eps=0.1, clip=clip),
+        lambda: low_rank_pgd(np.ones_like, x, start, eps=0.1, clip=clip),
+        lambda: verify(x, x, eps=0.1, clip=clip),
+        *(lambda kind=kind: kind(clip=clip) for kind in (FGSM, PGD, GNM, PGDL2, LoraPGD, InputWeight)),
+    ):
+        with pytest.raises(UsageError, match=r"the box of the pixels must be \(least, largest\)"):
+            attempt()
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (PGD, {"steps": -3}, "pgd steps must be finite and at least 1, got -3"),
+        (PGD, {"step_size": float("nan")}, "pgd step_size must be finite and at least 0, got nan"),
+        (PGD, {"step_size": -0.1}, "pgd step_size must be finite and at least 0, got -0.1"),
+        (PGD, {"eps": float("nan")}, "pgd eps must be finite and at least 0"),
+        (PGD, {"restarts": 0, "random_start": True}, "pgd restarts must be finite and at least 1, got 0"),
+        (PGDL2, {"steps": 0}, "pgd-l2 steps must be finite and at least 1, got 0"),
+        (GNM, {"steps": 0}, "gnm steps must be finite and at least 1, got 0"),
+        (GNM, {"norm": "3"}, "gnm norm must be one of inf, 2, 1, got '3'"),
+        (LoraPGD, {"steps": -1}, "lora-pgd steps must be finite and at least 1, got -1"),
+        (FGSM, {"eps": float("inf")}, "fgsm eps must be finite and at least 0"),
+    ],
+)
+def test_attacks_with_impossible_settings_cannot_be_made(kind, settings, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        kind(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"eps": float("nan")}, "eps must be finite and at least 0, got nan"),
+        ({"eps": -0.1}, "eps must be finite and at least 0, got -0.1"),
+        ({"norm": "nan"}, "unknown norm 'nan': choose one of inf, 2, 1"),
+        ({"norm": "3"}, "unknown norm '3'"),
+        ({"clip": (1.0, 0.0)}, "the box of the pixels"),
+    ],
+)
+def test_the_verifier_refuses_a_budget_a_norm_or_a_box_that_means_nothing(settings, message):
+    x = np.full((1, 2), 0.5)
+    with pytest.raises(UsageError, match=message):
+        verify(x, x, **{"eps": 0.1} | settings)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_the_verifier_refuses_clean_examples_that_are_not_finite_and_other_shapes(value):
+    """The distance from nan is nan, which is above no budget."""
+    x = np.array([[0.5, value], [0.5, 0.5]])
+    with pytest.raises(UsageError, match="1 clean examples are not finite"):
+        verify(x, np.full((2, 2), 0.5), eps=0.1)
+    with pytest.raises(UsageError, match="expected two batches of one shape"):
+        verify(np.full((1, 2), 0.5), np.full((1, 3), 0.5), eps=0.1)
+
+
 # ---- backends ------------------------------------------------------------------------------------------------------
 
 
@@ -336,7 +501,7 @@ def test_attacks_run_on_every_backend(be, rng):
         yield fgsm(quadratic(target), at, eps=0.1)
         yield pgd(quadratic(target), at, eps=0.1, step_size=0.02, steps=9, clip=(0.0, 1.0))
         start = np.random.default_rng(0)
-        yield pgd(quadratic(target), at, eps=0.1, step_size=0.02, steps=2, random_start=start)
+        yield pgd_from_random(quadratic(target), at, start, eps=0.1, step_size=0.02, steps=2)
         for norm in DUAL:
             yield gnm(lambda at: of(at, target), at, eps=0.1, norm=norm, clip=(0.0, 1.0))
 

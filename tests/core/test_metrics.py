@@ -1,5 +1,6 @@
 """Effective sparsity and rank as mathematics: bounds, invariances, closed cases (Eqs. (2) and (3))."""
 
+import inspect
 import math
 
 import naive
@@ -12,10 +13,12 @@ from numpy.testing import assert_allclose
 from scipy.stats import binomtest
 from strategies import logits_and_labels, matrices, seeds
 
-from refimpl import accuracy, effective_rank, effective_sparsity, interval
+from refimpl import FCNN, UsageError, accuracy, effective_rank, effective_sparsity, interval
+from refimpl.measures import condition_number
 from refimpl.measures.accuracy import n_correct
 from refimpl.measures.per_layer import layers
-from refimpl.networks import fcnn
+from refimpl.networks import CNN, fcnn
+from refimpl.parameters import as_matrix
 
 
 @given(matrices())
@@ -93,8 +96,8 @@ def test_equal_logits_are_given_the_first_class():
 
 
 @given(st.integers(1, 200), st.floats(0, 1))
-def test_the_interval_is_scipys_exact_one(trials, share):
-    successes = round(share * trials)
+def test_the_interval_is_scipys_exact_one(trials, fraction):
+    successes = round(fraction * trials)
     low, high = interval(successes, trials)
     expected = binomtest(successes, trials).proportion_ci(method="exact")
     assert_allclose([low, high], [expected.low, expected.high], rtol=1e-8, atol=1e-12)
@@ -106,6 +109,82 @@ def test_no_trials_no_interval():
 
 
 def test_layers_names_every_weight_matrix_and_no_bias():
-    rows = layers(fcnn.init(NUMPY))
+    network = FCNN()
+    rows = layers(network, network.init(NUMPY))
     assert [row["name"] for row in rows] == [f"W{i}" for i in range(1, 7)]
     assert rows[0]["shape"] == [20, 784]
+
+
+@given(st.integers(1, 30), seeds)
+def test_a_vector_has_the_sparsity_of_the_definition_and_rank_one(n, seed):
+    v = np.random.default_rng(seed).normal(size=n)
+    assert_allclose(effective_sparsity(v), np.abs(v).sum() / np.linalg.norm(v), rtol=1e-12)
+    assert_allclose(effective_rank(v), 1.0, rtol=1e-12)
+    assert_allclose(condition_number(v), 1.0, rtol=1e-12)
+    assert effective_sparsity(np.ones(9)) == 3
+
+
+@given(seeds)
+def test_the_filters_of_a_convolution_are_their_matrix_of_appendix_b(seed):
+    """Not one matrix k x k for each pair of channels."""
+    W = np.random.default_rng(seed).normal(size=(5, 2, 3, 3))
+    for measure in (effective_rank, effective_sparsity, condition_number):
+        assert_allclose(measure(W), measure(as_matrix(W)), rtol=1e-12)
+        assert measure(W).shape == ()
+    network = CNN(filters=(3, 4), hidden_units=5)
+    params = network.init(NUMPY, seed=0)
+    for row in layers(network, params):
+        assert_allclose(row["effective_rank"], effective_rank(params[row["name"]]), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((0, 3)), r"got the shape \(0, 3\)"),
+        (np.zeros((2, 3, 0)), r"got the shape \(2, 3, 0\)"),
+        (np.zeros(()), r"got the shape \(\)"),
+        (np.zeros((1, 1, 1, 1, 1)), "expected a matrix, a stack of matrices, filters or a vector"),
+        (np.ones((2, 2), int), "expected weights as floating-point numbers, got int64"),
+        ([[1.0, 2.0]], "expected an array, got list"),
+    ],
+)
+def test_what_has_neither_rank_nor_sparsity_is_refused_in_words(array, message):
+    for measure in (effective_rank, effective_sparsity, condition_number):
+        with pytest.raises(UsageError, match=message):
+            bare(measure)(array)
+
+
+def bare(function):
+    """Without the checks of types that only the tests make."""
+    return inspect.unwrap(function)
+
+
+@pytest.mark.parametrize(
+    ("logits", "y", "message"),
+    [
+        (np.zeros((0, 3)), np.zeros(0, int), "an accuracy needs at least one row of logits, got none"),
+        (np.zeros((4, 3)), np.zeros(3, int), r"expected labels of whole numbers \(4,\), got int64\(3,\)"),
+        (np.zeros((2, 3)), np.array([0, 3]), "labels must be from 0 to 2, got 0 to 3"),
+        (np.zeros((2, 3)), np.array([-1, 0]), "labels must be from 0 to 2, got -1 to 0"),
+    ],
+)
+def test_an_accuracy_of_nothing_or_of_labels_that_do_not_fit_is_refused(logits, y, message):
+    with pytest.raises(UsageError, match=message):
+        bare(accuracy)(logits, y)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ((11, 10), "successes must be from 0 to the 10 trials, got 11"),
+        ((-1, 10), "successes must be from 0 to the 10 trials, got -1"),
+        ((0, -1), "successes must be from 0 to the -1 trials"),
+        ((1, 0), "successes must be from 0 to the 0 trials, got 1"),
+        ((1, 2, 0.0), "a confidence must be between 0 and 1, got 0"),
+        ((1, 2, 1.5), "a confidence must be between 0 and 1, got 1.5"),
+        ((1, 2, math.nan), "a confidence must be between 0 and 1, got nan"),
+    ],
+)
+def test_intervals_of_what_cannot_be_counted_are_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        interval(*settings)

@@ -10,9 +10,20 @@ from numpy.testing import assert_allclose
 from strategies import matrices, seeds, sizes
 
 from refimpl import UsageError
-from refimpl.low_rank import factorization as low_rank
-from refimpl.low_rank.factorization import as_columns, orthogonal, product, rank, retract, tangent, truncated
+from refimpl.low_rank import factorization, mean_singular_values
+from refimpl.low_rank.factorization import (
+    as_columns,
+    orthogonal,
+    product,
+    rank,
+    retract,
+    singular_values,
+    tangent,
+    truncated,
+)
 from refimpl.measures.rank_sparsity import condition_number
+from refimpl.parameters import as_matrix
+from refimpl.regularizers import Nuclear, nuclear, singular_value_threshold
 
 taus = st.floats(1e-3, 10)
 dtypes = st.sampled_from(["float32", "float64"])
@@ -38,7 +49,7 @@ def kappa(S) -> float:
 
 
 def clamp(S, tau):
-    return low_rank.clamp(S, tau)[0]
+    return factorization.clamp(S, tau)[0]
 
 
 def gap(Q) -> float:
@@ -47,22 +58,22 @@ def gap(Q) -> float:
 
 
 @pytest.mark.parametrize(
-    ("shape", "share", "expected"),
+    ("shape", "fraction", "expected"),
     [
         ((20, 1, 5, 5), 0.5, 10), ((50, 20, 5, 5), 0.5, 25), ((500, 800), 0.5, 250), ((10, 500), 1.0, 10),
         ((20, 1, 5, 5), 1 - 0.8, 4), ((50, 20, 5, 5), 1 - 0.8, 10), ((500, 800), 1 - 0.8, 100),
         ((7, 3), 0.5, 2), ((100, 200), 0.07, 7), ((3, 9), 1e-9, 1),
     ],
 )  # fmt: skip
-def test_the_rank_is_the_share_of_the_smaller_side_rounded_up(shape, share, expected):
+def test_the_rank_is_the_fraction_of_the_smaller_side_rounded_up(shape, fraction, expected):
     """Among them LeNet-5's, as the authors' program has them."""
-    assert rank(shape, share) == expected
+    assert rank(shape, fraction) == expected
 
 
-@pytest.mark.parametrize("share", [0.0, -0.1, 1.2, math.nan])
-def test_a_share_that_is_none_is_refused(share):
+@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.2, math.nan])
+def test_a_fraction_that_is_none_is_refused(fraction):
     with pytest.raises(UsageError, match="above 0 % and at most 100 %"):
-        rank((3, 4), share)
+        rank((3, 4), fraction)
 
 
 @given(matrices(), st.data())
@@ -129,7 +140,7 @@ def test_retraction_is_of_first_order(X, seed):
 
 @given(square(), taus)
 def test_clamping_bounds_the_condition_number_and_is_idempotent_in_the_bound(S, tau):
-    found, values = low_rank.clamp(S, tau)
+    found, values = factorization.clamp(S, tau)
     assert found.dtype == S.dtype
     assert_allclose(values, np.linalg.svd(found.astype(float))[1], rtol=1e-5)
     assert kappa(found) <= (1 + tau) * (1 + 1e-6)
@@ -173,6 +184,22 @@ def test_what_is_not_finite_gives_nan_and_no_crash(value, constraint):
     S = np.eye(3)
     S[1, 1] = value
     assert np.isnan(constraint(S)).any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(4, 6), (5, 2, 3, 3)])
+def test_no_decomposition_of_what_is_not_finite_crashes_or_hangs(value, dtype, shape):
+    """Not of a layer, nor in the nuclear norm and its proximal step: nan, which training reports."""
+    W = np.ones(shape, dtype)
+    W.reshape(-1)[3] = value
+    assert np.isnan(product(*truncated(W, 2))).any()
+    assert np.isnan(singular_values(as_matrix(W))).all()
+    assert np.isnan(mean_singular_values({"W1": W})["W1"])
+    for found in (*nuclear(as_matrix(W)), singular_value_threshold(as_matrix(W), 0.1)):
+        assert np.isnan(found).all()
+    term = Nuclear({"W1": 0.1})
+    assert np.isnan(term.prox({"W1": W}, 0.1)["W1"]).all()
 
 
 @given(square())

@@ -10,19 +10,18 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import budgets, seeds
 
-from refimpl import UsageError, fooling
-from refimpl.attacks import lora_pgd, pgd_l2, verify
-from refimpl.attacks.base import Attack
-from refimpl.attacks.lora_pgd import Factors, factor_gradients, random_factors, truncated, truncated_factors
+from refimpl import CNN, FCNN, LabelledImages, UsageError, fooling
+from refimpl.attacks import ATTACKS, PGDL2, LoraPGD, lora_pgd, pgd_l2, verify
+from refimpl.attacks.lora_pgd import factor_gradients
+from refimpl.attacks.low_rank import Factors, random_factors, truncated, truncated_factors
 from refimpl.layers.images import scale
-from refimpl.networks import fcnn
-from refimpl.networks.fcnn import init
-from refimpl.networks.gradients import logits
-from refimpl.training.adversarial import Adversary
+from refimpl.regularizers import Batch
+from refimpl.training import AdversarialInputs, CrossEntropy
 
 CHANNELS, HEIGHT, WIDTH = SHAPE = (2, 4, 5)
 PIXELS = CHANNELS * HEIGHT * WIDTH
 ranks = st.integers(1, min(HEIGHT, WIDTH))
+NETWORK = FCNN((784, 8, 10))
 
 
 def images(rng, batch=3):
@@ -95,14 +94,28 @@ def test_clipped_pixels_stay_in_the_box(seed, rank, eps):
     verify(x, x_adv, eps=eps, norm="2", clip=(0.0, 1.0))
 
 
-@given(seeds, ranks)
-def test_no_perturbation_of_a_rank_gains_more_than_eckart_and_young_allow(seed, rank):
+@given(seeds, ranks, st.integers(1, 30))
+def test_no_perturbation_of_a_rank_gains_more_than_eckart_and_young_allow(seed, rank, steps):
     rng = np.random.default_rng(seed)
     x, g = images(rng), rng.normal(size=(3, PIXELS))
-    eta = lora_pgd(constant(g), x, random_factors(rng, x, SHAPE, rank), eps=1.0, steps=300) - x
-    gain = (g * eta).sum(axis=-1)
-    assert (gain <= within_rank(g, rank) * (1 + 1e-9)).all()
-    assert (gain >= 0.9 * within_rank(g, rank)).all()  # and comes near it
+    eta = lora_pgd(constant(g), x, random_factors(rng, x, SHAPE, rank), eps=1.0, steps=steps) - x
+    assert ((g * eta).sum(axis=-1) <= within_rank(g, rank) * (1 + 1e-9)).all()
+
+
+@pytest.mark.parametrize("rank", range(1, min(HEIGHT, WIDTH) + 1))
+def test_random_starts_come_near_what_eckart_and_young_allow_and_all_do_from_the_best_of_four(rng, rank):
+    """Where a factor starts orthogonal to a leading singular vector there is a saddle point.
+
+    Of 5,000 ascents of rank 1 13 were still below 90 % after 300 steps, 4 after 1,000; none of a higher rank.
+    """
+    x, g = images(rng, 500), rng.normal(size=(500, PIXELS))
+    starts = [random_factors(rng, x, SHAPE, rank) for _ in range(4)]
+    eta = [lora_pgd(constant(g), x, start, eps=1.0, steps=100) - x for start in starts]
+    gain = (g * np.array(eta)).sum(axis=-1) / within_rank(g, rank)
+    assert (gain <= 1 + 1e-9).all()
+    near = gain >= 0.9
+    assert near.mean() >= (0.98 if rank == 1 else 1.0)
+    assert near.any(axis=0).all()
 
 
 @given(seeds, ranks, st.integers(1, 5), st.sampled_from(["float32", "float64"]))
@@ -136,11 +149,9 @@ def test_the_scale_of_the_gradient_does_not_matter(seed, scale):
     assert_array_equal(lora_pgd(np.zeros_like, x, start, eps=0.5), x)
 
 
-@given(seeds)
-def test_a_gradient_of_rank_one_needs_rank_one(seed):
-    rng = np.random.default_rng(seed)
-    x = images(rng)
-    g = (rng.normal(size=(3, CHANNELS, HEIGHT, 1)) @ rng.normal(size=(3, CHANNELS, 1, WIDTH))).reshape(3, PIXELS)
+def test_a_gradient_of_rank_one_needs_rank_one(rng):
+    x = images(rng, 500)
+    g = (rng.normal(size=(500, CHANNELS, HEIGHT, 1)) @ rng.normal(size=(500, CHANNELS, 1, WIDTH))).reshape(500, PIXELS)
     eta = lora_pgd(constant(g), x, random_factors(rng, x, SHAPE, 1), eps=1.0, steps=300) - x
     assert ((g * eta).sum(axis=-1) >= 0.97 * np.linalg.norm(g, axis=-1)).all()
 
@@ -187,18 +198,21 @@ def test_every_backend_climbs_alike(be, rng):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "lora-pgd", "rank": 0}, "the rank must be from 1 to 28, the image's full rank, got 0"),
+        ({"name": "lora-pgd", "rank": 0}, "rank must be finite and above 0, got 0"),
         ({"name": "pgd-l2", "rank": 29}, "the rank must be from 1 to 28, the image's full rank, got 29"),
-        ({"name": "pgd", "rank": 3}, "a rank belongs to lora-pgd and pgd-l2, not to pgd"),
-        ({"name": "pgd-l2", "warm": True}, "a warm start belongs to lora-pgd, not to pgd-l2"),
-        ({"name": "lora-pgd", "norm": "1"}, "lora-pgd is an l_2 attack"),
-        ({"name": "lora-pgd", "step_size": 0.1}, "a step size belongs to pgd and pgd-l2"),
+        ({"name": "lora-pgd", "rank": 0.001}, "the rank must be from 1 to 28, the image's full rank, got 0"),
+        ({"name": "pgd", "rank": 3}, "unknown setting 'rank'"),
+        ({"name": "pgd-l2", "warm_start": True}, "unknown setting 'warm_start'"),
+        ({"name": "lora-pgd", "norm": "1"}, "unknown setting 'norm'"),
+        ({"name": "lora-pgd", "step_size": 0.1}, "unknown setting 'step_size'"),
         ({"name": "lora-pgd", "eps": -1.0}, "eps must be finite and at least 0"),
+        ({"name": "lora-pgd", "warm_start": True, "restarts": 2}, "more than one restart needs a random start"),
     ],
 )
 def test_what_means_nothing_is_refused(settings, message):
+    kind = ATTACKS[settings.pop("name")]
     with pytest.raises(UsageError, match=message):
-        Attack(**settings)
+        kind.from_table(settings, "attack").for_images((1, 28, 28))
 
 
 def test_images_of_another_size_are_refused(rng):
@@ -209,29 +223,28 @@ def test_images_of_another_size_are_refused(rng):
         random_factors(rng, x, SHAPE, 5)
 
 
-@pytest.mark.parametrize("settings", [{}, {"warm": True}, {"rank": 28, "clip": (0.0, 1.0)}])
+@pytest.mark.parametrize("settings", [{}, {"warm_start": True}, {"rank": 28, "clip": (0.0, 1.0)}])
 def test_the_net_is_attacked_within_its_budget_and_rank(be, rng, settings):
-    params = init(be.backend, 0, (784, 8, 10), be.dtype)
+    params = NETWORK.init(be.backend, 0, be.dtype)
     x, y = be.array(rng.uniform(0.3, 0.7, (4, 784))), be.array(rng.integers(0, 10, 4), "int64")
-    attack = Attack(name="lora-pgd", eps=0.5, **settings)
-    x_adv = be.host(attack.perturb(fcnn, params, x, y, attack.starts()))
+    attack = LoraPGD(eps=0.5, **settings)
+    x_adv = be.host(attack.perturb(NETWORK.gradients(params), x, y, attack.starts()))
     verify(be.host(x), x_adv, eps=0.5, norm="2", clip=attack.clip)
     s = np.linalg.svd((x_adv - be.host(x)).reshape(4, 28, 28).astype(float), compute_uv=False)
     if attack.rank < 28:
         assert (s[:, attack.rank] < 1e-4 * s[:, 0]).all()
-    other = init(be.backend, 1, (784, 8, 10), be.dtype)
-    led = be.host(attack.perturb(fcnn, params, x, y, attack.starts(), (fcnn, other)))
-    assert (np.abs(led - x_adv).max() > 1e-4) == attack.warm  # a guide leads a warm start only
+    surrogate = NETWORK.gradients(NETWORK.init(be.backend, 1, be.dtype))
+    led = be.host(attack.perturb(NETWORK.gradients(params), x, y, attack.starts(), surrogate))
+    assert (np.abs(led - x_adv).max() > 1e-4) == attack.warm_start  # a surrogate leads a warm start only
 
 
-@pytest.mark.parametrize("settings", [{"name": "lora-pgd", "rank": 2}, {"name": "pgd-l2", "rank": 2}])
-def test_chunks_do_not_matter_not_even_to_random_factors(rng, settings):
-    params = init(NUMPY, 4, (784, 8, 10), "float64")
+@pytest.mark.parametrize("kind", [LoraPGD, PGDL2])
+def test_chunks_do_not_matter_not_even_to_random_factors(rng, kind):
+    params = NETWORK.init(NUMPY, 4, "float64")
     pictures = rng.integers(0, 256, (40, 28, 28), np.uint8)
-    labels = logits(fcnn, params, scale(pictures, np.float64)).argmax(axis=-1).astype(np.uint8)
-    attack = Attack(eps=2.0, **settings)
+    labels = NETWORK.gradients(params).logits(scale(pictures, np.float64)).argmax(axis=-1).astype(np.uint8)
     small, large = (
-        fooling(fcnn, params, pictures, labels, [attack], backend=NUMPY, dtype="float64", chunk=chunk)[0]
+        fooling(NETWORK, params, LabelledImages(pictures, labels, NUMPY, "float64", chunk), [kind(eps=2.0, rank=2)])[0]
         for chunk in (7, 100)
     )
     assert_array_equal(small.adversarial_label, large.adversarial_label)
@@ -239,21 +252,39 @@ def test_chunks_do_not_matter_not_even_to_random_factors(rng, settings):
 
 
 def test_a_truncated_pgd_l2_keeps_its_rank(rng):
-    params = init(NUMPY, 0, (784, 8, 10), "float64")
+    target = NETWORK.gradients(NETWORK.init(NUMPY, 0, "float64"))
     x, y = rng.uniform(0.3, 0.7, (4, 784)), rng.integers(0, 10, 4)
-    attack = Attack(name="pgd-l2", eps=0.5, rank=2)
-    eta = attack.perturb(fcnn, params, x, y, attack.starts()) - x
+    attack = PGDL2(eps=0.5, rank=2)
+    eta = attack.perturb(target, x, y, attack.starts()) - x
     s = np.linalg.svd(eta.reshape(4, 28, 28), compute_uv=False)
     assert (s[:, 2:] < 1e-9 * s[:, :1]).all()
-    whole = Attack(name="pgd-l2", eps=0.5).perturb(fcnn, params, x, y, [])
+    whole = PGDL2(eps=0.5).perturb(target, x, y, [])
     assert_allclose(eta, truncated(whole - x, (1, 28, 28), 2), atol=1e-12)
 
 
 def test_low_rank_adversarial_training_draws_anew_at_each_step(rng):
-    params = init(NUMPY, 0, (784, 8, 10), "float32")
+    params = NETWORK.init(NUMPY)
     x, y = rng.uniform(0.3, 0.7, (4, 784)).astype("float32"), rng.integers(0, 10, 4)
-    adversary = Adversary(Attack(name="lora-pgd", eps=0.5), share=0.5)
-    first, again, second = (adversary.perturb(fcnn, params, x, y, t) for t in (1, 1, 2))
+    objective = AdversarialInputs(CrossEntropy(NETWORK), NETWORK, LoraPGD(eps=0.5), fraction=0.5)
+    first, again, second = (objective.perturb(params, Batch(x, y, t)) for t in (1, 1, 2))
     assert_array_equal(first, again)
     assert not np.array_equal(first, second)
     assert_array_equal(first[2:], x[2:])
+
+
+def test_images_of_several_channels_are_attacked_in_the_shape_that_their_network_says(rng):
+    network = CNN(filters=(2, 2), hidden_units=3, channels=3, side=14, classes=4)
+    params, shape = network.init(NUMPY, 0, "float64"), (3, 14, 14)
+    x, y = rng.uniform(0.3, 0.7, (2, 3 * 14 * 14)), rng.integers(0, 4, 2)
+    for attack in (LoraPGD(eps=0.5, rank=2), PGDL2(eps=0.5, rank=2)):
+        x_adv = attack.perturb(network.gradients(params), x, y, attack.starts())
+        verify(x, x_adv, eps=0.5, norm="2")
+        s = np.linalg.svd((x_adv - x).reshape(2, *shape), compute_uv=False)
+        assert (s[..., 2:] < 1e-9 * s[..., :1]).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_truncated_to_nan_and_not_decomposed(value):
+    eta = np.ones((2, PIXELS))
+    eta[1, 3] = value
+    assert np.isnan(truncated(eta, SHAPE, 2)).all()

@@ -1,11 +1,13 @@
 """Bounds of the mutual information: the naive double loop, closed cases, the truth in one dimension, invariances."""
 
+import inspect
 import math
 from itertools import pairwise
 
 import naive
 import numpy as np
 import pytest
+from backends import NUMPY
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
@@ -13,10 +15,17 @@ from scipy.integrate import quad
 from strategies import seeds, sizes
 
 from refimpl import UsageError, label_information, mutual_information
-from refimpl.bench.information import full_matrix
 from refimpl.measures.information import mutual_informations
+from refimpl.measures.per_layer import information
+from refimpl.networks import FCNN
 
 variances = st.floats(0.01, 10)
+
+
+def full_matrix(h, sigma2):
+    """From the whole matrix of distances, without blocks."""
+    D = ((h[:, None, :] - h[None, :, :]) ** 2).sum(axis=-1)
+    return tuple(-np.log2(np.exp(-D / (scale * sigma2)).mean(axis=1)).mean() for scale in (8, 2))
 
 
 @st.composite
@@ -147,3 +156,39 @@ def test_no_examples_and_nan_are_refused():
         mutual_information(np.zeros((0, 2)))
     with pytest.raises(UsageError, match="not finite"):
         mutual_information(np.array([[np.nan]]))
+    for h in (np.zeros((3, 0)), np.zeros(3), np.zeros((2, 2, 2))):
+        with pytest.raises(UsageError, match=r"activations \(examples, units\)"):
+            inspect.unwrap(mutual_informations)(h, (0.1,))
+    with pytest.raises(UsageError, match="expected an array, got list"):
+        inspect.unwrap(mutual_informations)([[0.0]], (0.1,))
+    network = FCNN((4, 3, 2))
+    with pytest.raises(UsageError, match="at least one example"):
+        information(network, network.init(NUMPY), np.zeros((0, 2, 2), np.uint8))
+
+
+@pytest.mark.parametrize("block", [0, -5])
+def test_a_block_must_hold_an_example(block):
+    """With a negative one no pair would be visited, and the logarithm of zero taken."""
+    with pytest.raises(UsageError, match=f"a block must hold at least one example, got {block}"):
+        mutual_information(np.zeros((2, 2)), block=block)
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_other_than_one_label_an_example_is_refused(n):
+    with pytest.raises(UsageError, match=f"expected a label for each of the 4 examples, got {n} labels"):
+        inspect.unwrap(label_information)(np.zeros((4, 2)), np.zeros(n, int))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_no_information_is_zero_and_not_minus_zero(n):
+    h, y = np.full((n, 3), 0.3), np.zeros(n, int)
+    for bound in (*mutual_information(h), *label_information(h, y), *label_information(h, np.arange(n) % 2)):
+        assert math.copysign(1.0, bound) == 1.0
+
+
+@given(activations(), variances, seeds)
+def test_no_bound_of_the_label_is_below_zero(h, sigma2, seed):
+    y = np.random.default_rng(seed).integers(0, 3, len(h))
+    for bound in label_information(h, y, sigma2):
+        assert bound >= 0
+        assert math.copysign(1.0, bound) == 1.0
