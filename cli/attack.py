@@ -213,7 +213,7 @@ def _called(attack: Attack, how: Evaluation) -> str:
 def save(session: Session, called: Sequence[str], results: Sequence[AttackResult], images: bool) -> bool:
     """Whether the results could be written; one line where they could not, as in a course's read-only runs."""
     for result in results:
-        result.summary["epoch"] = session.epoch
+        result.summary.update(session.origin)
     try:
         for name, result in zip(called, results, strict=True):
             write_result(session.run.folder / "attacks", name, result, images)

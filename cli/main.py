@@ -18,7 +18,7 @@ try:
     from click.exceptions import Exit
 
     from refimpl import __version__
-    from refimpl.errors import DataError, RefimplError
+    from refimpl.errors import DataError, RefimplError, UsageError
 
     from .console import error_line, printable
     from .help import Context
@@ -93,6 +93,9 @@ def _exit_codes() -> Iterator[None]:
     except OSError as error:
         error_line(f"the system refused: {error}")
         raise Exit(DataError.exit_code) from None
+    except MemoryError as error:
+        error_line(f"there is not enough memory: {error}; a smaller network, batch or data set needs less")
+        raise Exit(UsageError.exit_code) from None
     except KeyboardInterrupt:
         error_line("interrupted")
         raise Exit(INTERRUPTED) from None

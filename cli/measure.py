@@ -66,7 +66,7 @@ def evaluate(session: Session, sigma2: float | None = None) -> dict[str, Any]:
     loss, correct = (float(number) for number in score(network, params, images, labels))
     measured: dict[str, Any] = {
         "run": str(session.run.folder),
-        "epoch": session.epoch,
+        **session.origin,
         "dataset": session.data.name,
         "n": len(test.labels),
         "test_loss": loss,

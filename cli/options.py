@@ -30,7 +30,7 @@ def backend() -> Decorator:
 
 def threads() -> Decorator:
     text = "BLAS threads. The nets are small: more is slower, and may change the last bits."
-    kind = click.IntRange(min=1)
+    kind = click.IntRange(1, 1024)
     return click.option("--threads", cls=Option, section=WHERE, type=kind, show_default="1", help=text)
 
 

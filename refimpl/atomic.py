@@ -21,7 +21,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     The permissions are those of any new file: the user's umask decides. Raises `DataError` where the file cannot be
     written; `path` is then as it was, and no temporary file remains.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    temporary = temporary_beside(path)
     with _naming(path, "written"):
         try:
             with temporary.open("xb") as file:
@@ -32,6 +32,11 @@ def write_bytes(path: Path, content: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name that nobody else uses, in the folder of `path`."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
 
 
 def write_text(path: Path, content: str) -> None:

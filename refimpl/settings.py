@@ -86,8 +86,12 @@ class Settings:
     @classmethod
     def _accepted(cls, one: Field, kind: Any, value: Any) -> Any:
         """The value of a field as its type has it. Raises `UsageError` for one that cannot be used."""
-        value = coerce(value, kind)
-        check(f"{cls.name} {one.name}".strip(), value, kind, one.metadata["about"])
+        name = f"{cls.name} {one.name}".strip()
+        try:
+            value = coerce(value, kind)
+            check(name, value, kind, one.metadata["about"])
+        except OverflowError:
+            raise UsageError(f"{name} is too large for a number") from None
         return value
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
-from ..atomic import write_bytes
+from ..atomic import read_bytes, write_bytes
 from ..backend import Params, to_host
 from ..errors import DataError
 from ..optimizers.base import State
+from .schema import CheckpointRecord, Header, from_json
 
 FORMAT = "refimpl-checkpoint-1"
 MAX_BYTES = 2**30
@@ -30,11 +31,12 @@ def epoch_of(path: Path) -> int | None:
 
 
 class Checkpoint(NamedTuple):
-    """`params` and `state` on the host, after `epoch` epochs."""
+    """`params` and `state` after `epoch` epochs; `sha256` is the hash in the file that they were read from."""
 
     epoch: int
     params: Params
     state: State
+    sha256: str = ""
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
@@ -49,26 +51,30 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
 
 def read(path: Path) -> Checkpoint:
     """Raises `DataError` unless the file is whole, its hash right and every number finite."""
+    content = read_bytes(path, MAX_BYTES)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path} is larger than {MAX_BYTES} bytes; that is no checkpoint of refimpl")
-        with safe_open(path, framework="numpy") as file:
-            record = json.loads((file.metadata() or {}).get("refimpl", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.offset_keys()}
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is not a readable safetensors file: {error}") from None
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise DataError(f"{path} is a safetensors file, but not a checkpoint of refimpl")
-    if record.get("sha256") != _digest(tensors, record.get("epoch", -1)):
+        tensors = load(content)
+        record = _record(content, path)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is not a readable safetensors file, or a damaged one: {error}") from None
+    if record["sha256"] != _digest(tensors, record["epoch"]):
         raise DataError(f"{path} is damaged: its content does not have the SHA-256 it was written with")
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise DataError(f"{path}: {name} has values that are not finite")
     params = {name: x for name, x in tensors.items() if not name.startswith("state/")}
     state = {name.removeprefix("state/"): x for name, x in tensors.items() if name.startswith("state/")}
-    return Checkpoint(record["epoch"], params, state)
+    return Checkpoint(record["epoch"], params, state, record["sha256"])
+
+
+def _record(content: bytes, path: Path) -> CheckpointRecord:
+    """The metadata of a safetensors file: JSON after eight bytes that say how long it is."""
+    size = int.from_bytes(content[:8], "little")
+    metadata = from_json(content[8 : 8 + size], Header, str(path)).get("__metadata__", {})
+    record = from_json(metadata.get("refimpl", "{}"), dict, str(path))
+    if record.get("format") != FORMAT:
+        raise DataError(f"{path} is a safetensors file, but not a checkpoint of refimpl")
+    return from_json(metadata["refimpl"], CheckpointRecord, str(path))
 
 
 def check_shapes(checkpoint: Checkpoint, expected: Checkpoint, where: str) -> Checkpoint:
@@ -84,10 +90,9 @@ def check_shapes(checkpoint: Checkpoint, expected: Checkpoint, where: str) -> Ch
             )
     if len(found) > len(expected.params) + len(expected.state):
         raise DataError(f"{where} has more tensors than the configuration; it belongs to another one")
-    return Checkpoint(
-        checkpoint.epoch,
-        {name: checkpoint.params[name] for name in expected.params},
-        {name: checkpoint.state[name] for name in expected.state},
+    return checkpoint._replace(
+        params={name: checkpoint.params[name] for name in expected.params},
+        state={name: checkpoint.state[name] for name in expected.state},
     )
 
 

@@ -72,7 +72,10 @@ class Config(Settings):
     start: str = setting("", "The run whose weights were the first.")
     checkpoint_every: int = setting(10, "Epochs between checkpoints.", at_least=1)
     threads: int = setting(
-        1, "Threads of BLAS; of cnn, threads that share a batch. The nets are small: more can be slower.", at_least=1
+        1,
+        "Threads of BLAS; of cnn, threads that share a batch. The nets are small: more can be slower.",
+        at_least=1,
+        at_most=1024,
     )
 
     def __post_init__(self) -> None:
@@ -84,10 +87,6 @@ class Config(Settings):
             raise UsageError("an adversarial fraction needs an attack: --adversarial pgd")
         if self.low_rank and (self.regularizers or self.adversarial_weights):
             raise UsageError("regularizers and adversarial weights are for full weights, not for layers of low rank")
-        if self.attack is not None and not isinstance(self.attack, InputAttack):
-            raise UsageError(
-                f"{self.attack.name} does not perturb inputs alone: choose one of {', '.join(input_attacks())}"
-            )
         self.updates()
         self.trained()
 
@@ -121,7 +120,7 @@ class Config(Settings):
         values["optimizer"] = _choice(OPTIMIZERS, chosen, "optimizer")
         values["regularizers"] = _terms(table.get("regularizer", {}))
         if "attack" in table:
-            values["attack"] = _choice(ATTACKS, _seeded(table["attack"], values.get("seed", 0)), "attack")
+            values["attack"] = _input_attack(_seeded(table["attack"], values.get("seed", 0)))
         if "low_rank" in table:
             values["low_rank"] = LowRank.from_table(table["low_rank"], "low_rank")
         return values
@@ -236,6 +235,13 @@ def _choice(registry: Registry, table: Any, where: str) -> Any:
         raise UsageError(f"{where} must hold one table with its settings, such as {where}.{registry.names()[0]}")
     ((name, settings),) = table.items()
     return registry[name].from_table(settings, f"{where}.{name}")
+
+
+def _input_attack(table: Any) -> InputAttack:
+    attack = _choice(ATTACKS, table, "attack")
+    if not isinstance(attack, InputAttack):
+        raise UsageError(f"{attack.name} does not perturb inputs alone: choose one of {', '.join(input_attacks())}")
+    return attack
 
 
 def _terms(table: Any) -> tuple[Regularizer, ...]:

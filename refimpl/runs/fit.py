@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from filelock import Timeout
 
-from ..atomic import append_line, write_text
+from ..atomic import append_line, remove_temporaries, write_text
 from ..backend import Backend
 from ..data import Dataset, on
-from ..errors import DataError, RefimplError, UsageError
+from ..errors import DataError, UsageError
 from ..measures.fooling import LabelledImages
 from ..training import EpochLog, Monitor, Schedule, catastrophic_overfitting, train
 from ..training.monitor import unmonitored
@@ -17,11 +19,10 @@ from . import checkpoint as checkpoints
 from .checkpoint import Checkpoint
 from .config import Config
 from .fast_twins import accelerated
-from .folder import Run
+from .folder import Run, Warn
 from .manifest import differences, environment, now
 from .results import to_line
-
-Warn = Callable[[str], None]
+from .schema import Manifest
 
 
 def fit(
@@ -34,69 +35,125 @@ def fit(
 ) -> Checkpoint:
     """Train `run` from its latest checkpoint, or from the start, to its last epoch; the final checkpoint.
 
-    Ends with the same bits as a run that was never stopped; `epochs` makes it longer. KeyboardInterrupt first writes a
-    checkpoint of the last whole epoch. Raises `DataError` where the data are not those the run began with, `UsageError`
-    where another process is at work on it or has done more epochs, `NumericalError` where training fails.
+    Ends with the same bits as a run that was never stopped; `epochs` makes it longer. KeyboardInterrupt, and
+    BrokenPipeError from `on_epoch` or `warn`, first write a checkpoint of the last whole epoch. Raises `DataError`
+    where the data are not those the run began with or the run is damaged, `UsageError` where another process is at
+    work on it or has done more epochs, `NumericalError` where training fails; a run that is refused stays as it was.
     """
     try:
         with run.lock():
-            if epochs is not None:
-                _extend(run, epochs)
-            return _fit(run, data, backend, on_epoch, warn)
+            return _fit(run, data, backend, on_epoch, warn, epochs)
     except Timeout:
         raise UsageError(f"{run.folder}: another process is training this run") from None
 
 
-def _extend(run: Run, epochs: int) -> None:
-    done = len(run.history)
-    if epochs < done:
-        raise UsageError(f"{run.folder} has {done} epochs already; --epochs {epochs} is less")
-    run.write_config(replace(run.config, epochs=epochs))
+def _fit(
+    run: Run,
+    data: Dataset,
+    backend: Backend,
+    on_epoch: Callable[[EpochLog], None],
+    warn: Warn,
+    epochs: int | None,
+) -> Checkpoint:
+    config, manifest, last = _begun(run, data, backend, warn, epochs)
+    if last.epoch:
+        for difference in differences(manifest, environment(config.backend)):
+            warn(f"{run.folder} was begun with {difference}: the bits may differ from an uninterrupted run's")
+    epochs = config.epochs_for(len(data.train.labels))
+    manifest = _going_on(run, config, manifest, last, epochs)
+    with _recorded(run, manifest) as ended:
+        logs, history = _training(config, data, backend, last, epochs), run.history
+        monitor = _monitor(config, data, backend, epochs)
+        known = catastrophic_overfitting(history) if config.attack else None
+        try:
+            for log in logs:
+                history.append(monitor(log.line(), log.params))
+                append_line(run.folder / "history.jsonl", to_line(history[-1]))
+                last = Checkpoint(log.epoch, log.params, log.state)
+                if log.epoch % config.checkpoint_every == 0 or log.epoch == epochs:
+                    ended["checkpoint"] = _save(run, last)
+                on_epoch(log)
+                if config.attack and not known and (known := catastrophic_overfitting(history)):
+                    warn(f"catastrophic overfitting at epoch {known}: FGSM fools fewer inputs, PGD more, than before")
+        except (KeyboardInterrupt, BrokenPipeError):
+            ended["checkpoint"] = _save(run, last)
+            _forget_after(run, last.epoch, epochs)  # an epoch that was being logged
+            raise
+        finally:
+            ended["catastrophic_overfitting"] = known
+            if {**manifest, **ended}.get("checkpoint", -1) >= epochs:
+                ended |= {"status": "finished", "history_sha256": run.history_sha256}
+    return last
 
 
-def _fit(run: Run, data: Dataset, backend: Backend, on_epoch: Callable[[EpochLog], None], warn: Warn) -> Checkpoint:
-    config, manifest = run.config, run.manifest
+def _begun(
+    run: Run, data: Dataset, backend: Backend, warn: Warn, epochs: int | None
+) -> tuple[Config, Manifest, Checkpoint]:
+    """The run as it was left, with the epochs asked for, once all is seen to fit together; changes nothing."""
+    config, manifest, done = run.config, run.manifest, len(run.history)
+    if epochs is not None:
+        if epochs < done:
+            raise UsageError(f"{run.folder} has {done} epochs already; --epochs {epochs} is less")
+        config = replace(config, epochs=epochs)
     if manifest["data"]["sha256"] != data.sha256:
         raise DataError(
             f"{run.folder} was trained on other data: the SHA-256 in its manifest are not those of {data.name}"
         )
     last = run.load(backend, warn)
-    if last.epoch:
-        for difference in differences(manifest, environment(config.backend)):
-            warn(f"{run.folder} was begun with {difference}: the bits may differ from an uninterrupted run's")
-    epochs = config.epochs_for(len(data.train.labels))
-    _forget_after(run, last.epoch, epochs)
-    run.write_manifest(manifest | {"status": "running"})
+    if done < last.epoch:
+        raise DataError(
+            f"{run.folder}/history.jsonl has {done} epochs, but the latest checkpoint is of epoch {last.epoch}"
+        )
+    return config, manifest, last
 
-    logs, history = _training(config, data, backend, last, epochs), run.history
-    monitor = _monitor(config, data, backend, epochs)
-    known = catastrophic_overfitting(history) if config.attack else None
-    found: dict[str, object] = {"status": "failed"}
+
+def _going_on(run: Run, config: Config, manifest: Manifest, last: Checkpoint, epochs: int) -> Manifest:
+    """The manifest of the run while it is trained to epoch `epochs`, written; its other files as after epoch `last`.
+
+    What killed processes left half-written is removed.
+    """
+    if config != run.config:
+        run.write_config(config)
+    going: Any = {key: value for key, value in manifest.items() if key not in ("ended", "reason", "history_sha256")}
+    going |= {"status": "running"} | ({"checkpoint": last.epoch} if last.sha256 else {})
+    run.write_manifest(going)
+    for folder in (run.folder, run.folder / "checkpoints"):
+        remove_temporaries(folder)
+    _forget_after(run, last.epoch, epochs)
+    return going
+
+
+def _forget_after(run: Run, epoch: int, last: int) -> None:
+    """Drop the logs of epochs after the checkpoint: they will be made again, with the same bits.
+
+    What was measured of an epoch because it was the last, and is no longer, goes too.
+    """
+    lines = "".join(to_line(unmonitored(log, last)) + "\n" for log in run.history[:epoch])
+    write_text(run.folder / "history.jsonl", lines)
+
+
+@contextmanager
+def _recorded(run: Run, manifest: Manifest) -> Iterator[dict[str, Any]]:
+    """Write to the manifest how the body ended: as it says itself, interrupted, or failed and why; and its seconds."""
+    ended: dict[str, Any] = {"status": "interrupted"}
     began = time.monotonic()
     try:
-        for log in logs:
-            history.append(monitor(log.line(), log.params))
-            append_line(run.folder / "history.jsonl", to_line(history[-1]))
-            last = Checkpoint(log.epoch, log.params, log.state)
-            if log.epoch % config.checkpoint_every == 0 or log.epoch == epochs:
-                checkpoints.write(run.checkpoint_path(log.epoch), last)
-            on_epoch(log)
-            if config.attack and not known and (known := catastrophic_overfitting(history)):
-                warn(f"catastrophic overfitting at epoch {known}: FGSM fools fewer inputs, PGD more, than before")
-        found = {"status": "finished"}
-    except KeyboardInterrupt:
-        found = {"status": "interrupted"}
-        checkpoints.write(run.checkpoint_path(last.epoch), last)
-        _forget_after(run, last.epoch, epochs)  # an epoch that was being logged
+        yield ended
+    except BrokenPipeError:
         raise
-    except (RefimplError, OSError) as error:
-        found = {"status": "failed", "reason": str(error)}
+    except Exception as error:
+        if ended["status"] != "finished":
+            ended |= {"status": "failed", "reason": str(error) or type(error).__name__}
         raise
     finally:
         seconds = round(manifest["seconds"] + time.monotonic() - began, 3)
-        kept = {key: value for key, value in manifest.items() if key != "reason"}
-        run.write_manifest(kept | found | {"ended": now(), "seconds": seconds, "catastrophic_overfitting": known})
-    return last
+        run.write_manifest({**manifest, **ended, "ended": now(), "seconds": seconds})
+
+
+def _save(run: Run, last: Checkpoint) -> int:
+    """Write a checkpoint; its epoch."""
+    checkpoints.write(run.checkpoint_path(last.epoch), last)
+    return last.epoch
 
 
 def _training(config: Config, data: Dataset, backend: Backend, last: Checkpoint, epochs: int) -> Iterator[EpochLog]:
@@ -112,17 +169,3 @@ def _monitor(config: Config, data: Dataset, backend: Backend, last: int) -> Moni
     inputs = LabelledImages(data.test.images[:n], data.test.labels[:n], backend, config.dtype)
     network = accelerated(config.trained(), config.threads)
     return Monitor(network, inputs, config.monitored_attacks(), "mi" in config.monitored, last)
-
-
-def _forget_after(run: Run, epoch: int, last: int) -> None:
-    """Drop the logs of epochs after the checkpoint: they will be made again, with the same bits.
-
-    What was measured of an epoch because it was the last, and is no longer, goes too.
-    """
-    history = run.history
-    if len(history) < epoch:
-        raise DataError(
-            f"{run.folder}/history.jsonl has {len(history)} epochs, but the latest checkpoint is of epoch {epoch}"
-        )
-    lines = "".join(to_line(unmonitored(log, last)) + "\n" for log in history[:epoch])
-    write_text(run.folder / "history.jsonl", lines)

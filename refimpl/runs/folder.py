@@ -5,21 +5,25 @@
     history.jsonl   one log an epoch; no clock in it, so that equal runs have equal files
     checkpoints/    epoch-00010.safetensors, ...
 
-Every file is written atomically, or appended to line by line and read up to the last whole line.
+A run is created whole: a folder beside it is filled and renamed into place. Every file is written atomically, or
+appended to line by line and read up to the last whole line.
 """
 
+import hashlib
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from ..atomic import write_text
+from ..atomic import TEMPORARY, read_bytes, temporary_beside, write_text
 from ..backend import Backend
 from ..backend import backend as make_backend
 from ..data import Dataset
-from ..errors import DataError, UsageError
+from ..errors import DataError, RefimplError, UsageError
 from ..low_rank import factorised
 from ..low_rank.network import is_low_rank
 from ..rng import STREAMS
@@ -27,9 +31,11 @@ from . import checkpoint as checkpoints
 from .checkpoint import Checkpoint
 from .config import Config
 from .manifest import environment, now
-from .toml import from_toml, to_toml
+from .schema import MAX_BYTES, Log, Manifest, parse_lines, read_json
+from .toml import read_config, to_toml
 
 Warn = Callable[[str], None]
+T = TypeVar("T")
 
 
 class Run:
@@ -44,36 +50,34 @@ class Run:
 
         Full weights are truncated to the rank of a low-rank configuration.
 
-        Raises `UsageError` where there is a folder already, `DataError` for weights that are not the configuration's.
+        Raises `UsageError` where there is such a file or folder already and for more weights than there is memory for,
+        `DataError` for weights to start from that are not the configuration's; nothing is then left behind.
         """
         given = start.params if start else None
+        untrained = _untrained(config)
         if start:
             if config.low_rank is not None and not is_low_rank(start.params):
                 start = start._replace(params=factorised(start.params, config.low_rank.fraction))
-            start = checkpoints.check_shapes(
-                start._replace(state={}), _untrained(config)._replace(state={}), config.start
+            start = checkpoints.check_shapes(start._replace(state={}), untrained._replace(state={}), config.start)
+        with _created(folder) as temporary:
+            run = cls(temporary)
+            (temporary / "checkpoints").mkdir()
+            if start:
+                state = config.state(start.params, given)
+                checkpoints.write(run.checkpoint_path(0), Checkpoint(0, start.params, state))
+            run.write_manifest(
+                {
+                    "status": "running",
+                    "started": now(),
+                    "seconds": 0.0,
+                    **({"checkpoint": 0} if start else {}),
+                    "data": {"name": data.name, "source": data.source, "sha256": data.sha256},
+                    "seed": {"entropy": config.seed, "streams": list(STREAMS)},
+                    **environment(config.backend),
+                }
             )
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            raise UsageError(f"{folder} exists: choose another --out, or continue it with --resume") from None
-        (folder / "checkpoints").mkdir()
-        run = cls(folder)
-        run.write_manifest(
-            {
-                "status": "running",
-                "started": now(),
-                "seconds": 0.0,
-                "data": {"name": data.name, "source": data.source, "sha256": data.sha256},
-                "seed": {"entropy": config.seed, "streams": list(STREAMS)},
-                **environment(config.backend),
-            }
-        )
-        if start:
-            state = config.state(start.params, given)
-            checkpoints.write(run.checkpoint_path(0), Checkpoint(0, start.params, state))
-        write_text(folder / "config.toml", to_toml(config))
-        return run
+            run.write_config(config)
+        return cls(folder)
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
@@ -83,32 +87,58 @@ class Run:
 
     @property
     def config(self) -> Config:
-        path = self.folder / "config.toml"
-        return from_toml(path.read_text(), str(path))
+        return read_config(self.folder / "config.toml")
 
     def write_config(self, config: Config) -> None:
         write_text(self.folder / "config.toml", to_toml(config))
 
     @property
-    def manifest(self) -> dict[str, Any]:
-        path = self.folder / "manifest.json"
-        try:
-            return dict(json.loads(path.read_text()))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} cannot be read: {error}") from None
+    def manifest(self) -> Manifest:
+        return read_json(self.folder / "manifest.json", Manifest)
 
-    def write_manifest(self, manifest: dict[str, Any]) -> None:
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         write_text(self.folder / "manifest.json", json.dumps(manifest, indent=2) + "\n")
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """The epoch logs so far; a last line torn by a crash is not counted."""
-        path = self.folder / "history.jsonl"
-        whole = path.read_text().split("\n")[:-1] if path.exists() else []
-        try:
-            return [json.loads(line) for line in whole]
-        except ValueError as error:
-            raise DataError(f"{path} is damaged: {error}") from None
+        """The epoch logs so far; a last line torn by a crash is not counted.
+
+        Raises `DataError` where they are damaged, and where those of a finished run are not those that it wrote.
+        """
+        path, manifest = self._history, self.manifest
+        content = self._history_bytes()
+        if manifest["status"] == "finished" and manifest.get("history_sha256") != _sha256(content):
+            raise DataError(f"{path} was changed after the run: its SHA-256 is not the one in manifest.json")
+        logs: list[Any] = parse_lines(content, Log, str(path))
+        for number, log in enumerate(logs, start=1):
+            if log["epoch"] != number:
+                raise DataError(f"{path}, line {number} is damaged: it is of epoch {log['epoch']}")
+        return logs
+
+    @property
+    def history_sha256(self) -> str:
+        """The hash of history.jsonl, by which the manifest of a finished run knows it."""
+        return _sha256(self._history_bytes())
+
+    @property
+    def _history(self) -> Path:
+        return self.folder / "history.jsonl"
+
+    def _history_bytes(self) -> bytes:
+        return read_bytes(self._history, MAX_BYTES) if self._history.exists() else b""
+
+    def result(self, path: Path, kind: type[T]) -> T:
+        """The content of measure.json or of a file in attacks/, whose type is `kind`.
+
+        Raises `DataError` where it is damaged, and where it was not made from this run's checkpoint and data.
+        """
+        found: Any = read_json(path, kind)
+        if found["data_sha256"] != self.manifest["data"]["sha256"]:
+            raise DataError(f"{path} is of other data than the run was trained on: make it again")
+        checkpoint = self.checkpoint_path(found["epoch"])
+        if found["checkpoint_sha256"] != checkpoints.read(checkpoint).sha256:
+            raise DataError(f"{path} was not made from {checkpoint}: make it again")
+        return found
 
     def checkpoint_path(self, epoch: int) -> Path:
         return self.folder / "checkpoints" / checkpoints.name_of(epoch)
@@ -126,10 +156,8 @@ class Run:
                 warn(f"{error}; trying the one before it")
         if paths:
             raise DataError(f"{self.folder}: none of the {len(paths)} checkpoints can be read")
-        if len(self.history) >= self.config.checkpoint_every:
-            raise DataError(
-                f"{self.folder} is damaged: history.jsonl has {len(self.history)} epochs, but there is no checkpoint"
-            )
+        if "checkpoint" in self.manifest or len(self.history) >= self.config.checkpoint_every:
+            raise DataError(f"{self.folder} is damaged: it has lost its checkpoints, of which there is none")
         return None
 
     def _checkpoints(self) -> list[Path]:
@@ -143,11 +171,14 @@ class Run:
 
     def load(self, backend: Backend, warn: Warn = lambda message: None) -> Checkpoint:
         """The latest checkpoint, checked against the configuration, on `backend`; without one, the untrained net."""
-        untrained = _untrained(self.config)
+        try:
+            untrained = _untrained(self.config)
+        except UsageError as error:
+            raise DataError(f"{self.folder}/config.toml: {error}") from None
         saved = self.latest(warn) or untrained
         saved = checkpoints.check_shapes(saved, untrained, str(self.folder))
         params, state = ({k: backend.asarray(x) for k, x in part.items()} for part in (saved.params, saved.state))
-        return Checkpoint(saved.epoch, params, state)
+        return saved._replace(params=params, state=state)
 
     @property
     def status(self) -> str:
@@ -155,7 +186,7 @@ class Run:
 
         Where the lock cannot be opened, in somebody else's folder, nothing is known of processes: running.
         """
-        status = str(self.manifest["status"])
+        status = self.manifest["status"]
         if status == "running":
             try:
                 with self.lock():
@@ -169,11 +200,44 @@ class Run:
 
 
 def _untrained(config: Config) -> Checkpoint:
-    """The initial weights and optimizer state, on the host."""
-    params = config.init(make_backend("numpy"))
-    return Checkpoint(0, params, config.state(params))
+    """The initial weights and optimizer state, on the host. Raises `UsageError` for more than there is memory for."""
+    try:
+        params = config.init(make_backend("numpy"))
+        return Checkpoint(0, params, config.state(params))
+    except RefimplError:
+        raise
+    except (MemoryError, OverflowError, ValueError) as error:  # which of them depends on how far it is beyond
+        raise UsageError(f"there is no memory for the weights of this {config.arch}: {error}") from None
+
+
+@contextmanager
+def _created(folder: Path) -> Iterator[Path]:
+    """A new folder under a temporary name, for the body to fill; then it is `folder`. Removed where the body fails.
+
+    Of two processes that create the same name, the second to end meets the folder of the first, which is not empty.
+    """
+    taken = UsageError(f"{folder} exists: choose another --out, or continue it with --resume")
+    if folder.exists() or folder.is_symlink():
+        raise taken
+    temporary = temporary_beside(folder)
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.rename(folder)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if not isinstance(error, OSError):
+            raise
+        raise (
+            taken if folder.exists() else DataError(f"{folder} cannot be created: {error.strerror or error}")
+        ) from None
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def list_runs(root: Path) -> list[Run]:
-    """The runs under `root`, by name."""
-    return [Run(path.parent) for path in sorted(root.glob("**/config.toml"))]
+    """The runs under `root`, by name, without what killed processes left of runs that they were creating."""
+    folders = [path.parent for path in sorted(root.glob("**/config.toml"))]
+    return [Run(path) for path in folders if not any(map(TEMPORARY.fullmatch, path.relative_to(root).parts))]

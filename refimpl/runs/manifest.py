@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ def environment(backend_name: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "blas": blas(),
+        "numpy_kernel": numpy_kernel(),
+        "openblas_coretype": os.environ.get("OPENBLAS_CORETYPE"),
         "git": git_state(),
     }
     if backend_name == "cupy" and not cupy_trouble():
@@ -33,9 +36,9 @@ def environment(backend_name: str) -> dict[str, Any]:
     return facts
 
 
-def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What of two environments differs and could change a bit, in words."""
-    bits = ("python", "processor", "packages", "blas", "gpu", "cupy")
+    bits = ("python", "processor", "packages", "blas", "numpy_kernel", "gpu", "cupy")
     return [f"{key} {then.get(key)}, now {now.get(key)}" for key in bits if then.get(key) != now.get(key)]
 
 

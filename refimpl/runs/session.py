@@ -13,10 +13,14 @@ from ..networks import Network
 from .config import Config
 from .fast_twins import accelerated
 from .folder import Run, Warn
+from .schema import Origin
 
 
 class Session(NamedTuple):
-    """`network` is the fast twin where there is one, and in factors where the layers are."""
+    """`network` is the fast twin where there is one, and in factors where the layers are.
+
+    `checkpoint_sha256` is the hash in the checkpoint that `params` were read from.
+    """
 
     run: Run
     config: Config
@@ -25,6 +29,16 @@ class Session(NamedTuple):
     params: Params
     data: Dataset
     backend: Backend
+    checkpoint_sha256: str
+
+    @property
+    def origin(self) -> Origin:
+        """What is found of the net was made from, as the keys of a result."""
+        return {
+            "epoch": self.epoch,
+            "checkpoint_sha256": self.checkpoint_sha256,
+            "data_sha256": self.data.sha256,
+        }
 
 
 def open_run(
@@ -48,7 +62,7 @@ def open_run(
     if data.sha256 != run.manifest["data"]["sha256"]:
         raise DataError(f"{folder} was trained on other data than the {data.name} found in {data.source}")
     network = accelerated(config.trained(), config.threads)
-    return Session(run, config, checkpoint.epoch, network, checkpoint.params, data, where)
+    return Session(run, config, checkpoint.epoch, network, checkpoint.params, data, where, checkpoint.sha256)
 
 
 def full(session: Session) -> Session:

@@ -1,6 +1,9 @@
 """Checkpoints come back to the bit or not at all."""
 
+import json
+import os
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +11,12 @@ from backends import NUMPY
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from refimpl import DataError
 from refimpl.networks import fcnn
-from refimpl.runs.checkpoint import Checkpoint, check_shapes, read, write
+from refimpl.runs.checkpoint import FORMAT, Checkpoint, check_shapes, epoch_of, name_of, read, write
 
 FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -81,10 +85,66 @@ def test_other_files_are_refused(tmp_path, content):
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(DataError, match="nothing cannot be read: No such file"):
         read(tmp_path / "nothing")
     with pytest.raises(DataError):
         read(tmp_path)
+
+
+def test_a_fifo_is_refused_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "epoch-00001.safetensors")
+    with pytest.raises(DataError, match="not a regular file"):
+        read(tmp_path / "epoch-00001.safetensors")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"format": FORMAT},
+        {"format": FORMAT, "epoch": "12", "sha256": "0" * 64},
+        {"format": FORMAT, "epoch": -1, "sha256": "0" * 64},
+        {"format": FORMAT, "epoch": 1, "sha256": 5},
+        {"format": FORMAT, "epoch": 1, "sha256": "0" * 63},
+    ],
+)
+def test_metadata_of_another_shape_are_refused(tmp_path, record):
+    save_file({"W1": np.zeros(3)}, tmp_path / "c.safetensors", {"refimpl": json.dumps(record)})
+    with pytest.raises(DataError, match="damaged"):
+        read(tmp_path / "c.safetensors")
+
+
+@pytest.mark.parametrize("metadata", [{"refimpl": "["}, {"refimpl": "[]"}, {"refimpl": "[" * 10**5}, {"other": "1"}])
+def test_metadata_of_others_are_refused(tmp_path, metadata):
+    save_file({"W1": np.zeros(3)}, tmp_path / "c.safetensors", metadata)
+    with pytest.raises(DataError):
+        read(tmp_path / "c.safetensors")
+
+
+def test_an_epoch_as_a_string_is_refused_though_its_hash_is_right(path, tmp_path):
+    """The hash is of the text `epoch 12`, whatever type the number has."""
+    with safe_open(path, framework="numpy") as file:
+        record = json.loads(file.metadata()["refimpl"])
+    save_file(load_file(path), tmp_path / "c.safetensors", {"refimpl": json.dumps(record | {"epoch": "12"})})
+    with pytest.raises(DataError, match=r"Expected `int`, got `str` - at `\$\.epoch`"):
+        read(tmp_path / "c.safetensors")
+
+
+def test_a_checkpoint_knows_its_hash(path, checkpoint):
+    found = read(path)
+    with safe_open(path, framework="numpy") as file:
+        assert found.sha256 == json.loads(file.metadata()["refimpl"])["sha256"]
+    write(path, checkpoint._replace(epoch=13))
+    assert read(path).sha256 != found.sha256
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 99_999, 100_000, 123_456_789])
+def test_a_name_gives_the_epoch_back(epoch):
+    assert epoch_of(Path(name_of(epoch))) == epoch
+
+
+@pytest.mark.parametrize("name", ["epoch-1.safetensors.tmp", "epoch-.safetensors", ".epoch-00001.safetensors", "x"])
+def test_other_names_are_of_no_epoch(name):
+    assert epoch_of(Path(name)) is None
 
 
 def test_somebody_elses_safetensors_is_refused(tmp_path):

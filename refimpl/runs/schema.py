@@ -1,0 +1,252 @@
+"""The files that a program reads again, each as a type that its content is checked against.
+
+A file may hold more keys than its type names: what an attack says of itself depends on the attack. `null` stands for a
+number that is not finite.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, TypeVar
+
+import msgspec
+
+from ..atomic import read_bytes
+from ..errors import DataError
+
+T = TypeVar("T")
+
+MAX_BYTES = 2**26
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+SHA256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Interval = tuple[float | None, float | None]
+
+
+class DataHashes(TypedDict):
+    """The SHA-256 of a data set's files, by role."""
+
+    name: str
+    source: str
+    sha256: dict[str, SHA256]
+
+
+class Seed(TypedDict):
+    entropy: int
+    streams: list[str]
+
+
+class Manifest(TypedDict):
+    """manifest.json.
+
+    `checkpoint` is the epoch of the newest checkpoint there was when the manifest was written; `history_sha256` is that
+    of history.jsonl, of a finished run; `reason` says why one failed.
+    """
+
+    status: Literal["running", "finished", "interrupted", "failed"]
+    started: str
+    seconds: Annotated[float, msgspec.Meta(ge=0)]
+    data: DataHashes
+    seed: Seed
+    python: str
+    platform: str
+    processor: str
+    cores: int | None
+    packages: dict[str, str]
+    blas: list[dict[str, Any]]
+    numpy_kernel: str | None
+    openblas_coretype: str | None
+    git: dict[str, Any] | None
+    ended: NotRequired[str]
+    reason: NotRequired[str]
+    checkpoint: NotRequired[Count]
+    catastrophic_overfitting: NotRequired[Positive | None]
+    history_sha256: NotRequired[SHA256]
+
+
+class Layer(TypedDict):
+    """What is measured of a weight matrix; without `shape` in history.jsonl. Information is in bits."""
+
+    name: str
+    effective_rank: float | None
+    effective_sparsity: float | None
+    shape: NotRequired[tuple[Positive, Positive]]
+    rank: NotRequired[Positive]
+    condition_number: NotRequired[float | None]
+    mutual_information_lower: NotRequired[float | None]
+    mutual_information_upper: NotRequired[float | None]
+    label_information_lower: NotRequired[float | None]
+    label_information_upper: NotRequired[float | None]
+
+
+class Fooling(TypedDict):
+    """What history.jsonl keeps of an attack."""
+
+    attack: str
+    eps: float
+    n: Count
+    n_correct: Count
+    fooling_ratio: Fraction | None
+
+
+class Log(TypedDict):
+    """A line of history.jsonl."""
+
+    epoch: Positive
+    loss: float
+    test_loss: float
+    accuracy: Fraction
+    layers: list[Layer]
+    attacks: NotRequired[list[Fooling]]
+
+
+class Summary(Fooling):
+    """The counts of an attack, and its settings, which depend on the attack."""
+
+    norm: str
+    n_fooled: Count
+    accuracy: Fraction
+    adversarial_accuracy: Fraction
+    fooling_ratio_interval_95: Interval
+    mean_distance: float | None
+    zero_gradients: Count
+    rank: NotRequired[Count | None]
+    eps_weights: NotRequired[float | dict[str, float]]
+    n_certified: NotRequired[Count]
+    truncated: NotRequired[Fraction]
+    surrogate: NotRequired[str]
+    matched_eps: NotRequired[float]
+    nuclear_norm: NotRequired[float | None]
+    perturbation_rank: NotRequired[float | None]
+    spectral_fraction: NotRequired[list[float | None]]
+
+
+class Origin(TypedDict):
+    """What a result was made from: a checkpoint, by the hash in it, and the files of a data set."""
+
+    epoch: Count
+    checkpoint_sha256: SHA256
+    data_sha256: dict[str, SHA256]
+
+
+class AttackFile(Summary, Origin):
+    """attacks/NAME.json."""
+
+
+class Measures(Origin):
+    """measure.json."""
+
+    run: str
+    dataset: str
+    n: Positive
+    test_loss: float
+    accuracy: Fraction
+    accuracy_interval_95: Interval
+    layers: list[Layer]
+    weights: Positive
+    full_weights: Positive
+    sigma2: NotRequired[float]
+
+
+class ExperimentResult(TypedDict):
+    """result.json, what `refimpl reproduce` measures of a run."""
+
+    method: str
+    assumption: str
+    arch: str
+    dataset: str
+    seed: Count
+    epoch: Positive
+    accuracy: Fraction
+    layers: list[Layer]
+    attacks: list[Summary]
+    catastrophic_overfitting: Positive | None
+
+
+class PaperNumber(TypedDict):
+    """A number of Tables 1 and 2 beside ours."""
+
+    arch: str
+    dataset: str
+    assumption: str
+    method: str
+    quantity: str
+    paper: float | None
+    mean: float
+    standard_deviation: float | None
+    n: Positive
+    by_seed: NotRequired[dict[str, float]]
+    pgd_fools: float | None
+    tolerance: float
+    tolerance_reason: str
+    reproduced: bool | None
+
+
+class ClaimEffect(TypedDict):
+    assumption: str
+    effect: str
+    mean: float | None
+    interval_95: Interval
+    n: Positive
+    by_seed: NotRequired[dict[str, float | None]]
+    verdict: str
+
+
+class Claim(TypedDict):
+    claim: str
+    arch: str
+    dataset: str
+    words: str
+    verdict: str
+    effects: list[ClaimEffect]
+
+
+class Verdict(TypedDict):
+    """verdict.json, and the record of it that the package holds."""
+
+    profile: str
+    numbers: list[PaperNumber]
+    claims: list[Claim]
+
+
+Header = TypedDict("Header", {"__metadata__": NotRequired[dict[str, str]]})
+"""The first part of a safetensors file, as far as it is read here."""
+
+
+class CheckpointRecord(TypedDict):
+    """What a checkpoint's metadata says under `refimpl`."""
+
+    format: str
+    epoch: Count
+    sha256: SHA256
+
+
+def read_json(path: Path, kind: type[T]) -> T:
+    """The content of a JSON file. Raises `DataError`, naming the file and the place in it, where it is not a `kind`."""
+    return from_json(read_bytes(path, MAX_BYTES), kind, str(path))
+
+
+def read_lines(path: Path, kind: type[T]) -> list[T]:
+    """The records of a JSON-lines file; a last line without its end, torn by a crash, is not counted.
+
+    Raises `DataError`, naming the file and the line, where one is not a `kind`.
+    """
+    return parse_lines(read_bytes(path, MAX_BYTES), kind, str(path))
+
+
+def parse_lines(content: bytes, kind: type[T], where: str) -> list[T]:
+    """`read_lines` of content already read from `where`."""
+    lines = content.split(b"\n")[:-1]
+    return [from_json(line, kind, f"{where}, line {number}") for number, line in enumerate(lines, start=1)]
+
+
+def from_json(content: bytes | str, kind: type[T], where: str) -> T:
+    """A value as it stands in JSON, with all its keys. Raises `DataError`, naming `where`, where it is not a `kind`."""
+    try:
+        value: T = msgspec.json.decode(content)
+        msgspec.convert(value, kind)
+    except RecursionError:
+        raise DataError(f"{where} is damaged: it is nested too deeply") from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise DataError(f"{where} is damaged: {error}") from None
+    return value

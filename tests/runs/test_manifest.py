@@ -1,0 +1,39 @@
+"""What a manifest says of the machine, and what of it is warned of."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from refimpl.runs.manifest import differences, environment
+
+
+def elsewhere(**variables: str) -> dict[str, object]:
+    """The environment of a fresh process."""
+    code = "import json; from refimpl.runs.manifest import environment; print(json.dumps(environment('numpy')))"
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, check=True)
+    return json.loads(found.stdout)
+
+
+def test_the_kernel_of_numpy_is_named_and_its_change_is_warned_of():
+    """OPENBLAS_CORETYPE chooses the kernel of a process; of numpy's own OpenBLAS, whatever others are loaded."""
+    if environment("numpy")["numpy_kernel"] is None:
+        pytest.skip("the BLAS of this NumPy does not name its kernel")
+    one, other = (elsewhere(OPENBLAS_CORETYPE=kernel) for kernel in ("Haswell", "Sandybridge"))
+    if one["numpy_kernel"] == other["numpy_kernel"]:
+        pytest.skip("OPENBLAS_CORETYPE is without effect here")
+    assert (one["numpy_kernel"], other["numpy_kernel"]) == ("Haswell", "Sandybridge")
+    assert (one["openblas_coretype"], other["openblas_coretype"]) == ("Haswell", "Sandybridge")
+    assert "numpy_kernel Haswell, now Sandybridge" in differences(one, other)
+
+
+def test_an_environment_does_not_differ_from_itself():
+    assert differences(environment("numpy"), environment("numpy")) == []
+
+
+def test_without_the_variable_no_kernel_was_chosen(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    assert environment("numpy")["openblas_coretype"] is None
