@@ -10,8 +10,6 @@ from click.shell_completion import CompletionItem
 
 from refimpl.settings import About, Settings, kinds
 
-from .help import FIRST_COLUMN
-
 Path = tuple[str, ...]
 """Where a value belongs in the table of a configuration; `CHOSEN` stands for the name that another option chooses."""
 
@@ -24,10 +22,7 @@ class Option(click.Option):
     def __init__(
         self, declarations: Sequence[str], *, section: str, path: Path = (), stands_for: Any = True, **attributes: Any
     ) -> None:
-        kind, usual = attributes.get("type"), attributes.pop("show_default", False)
-        if isinstance(kind, click.Choice) and len(f"{declarations[0]} [{'|'.join(kind.choices)}]") > FIRST_COLUMN:
-            attributes["metavar"] = "NAME"
-            attributes["help"] += f" One of {', '.join(kind.choices)}."
+        usual = attributes.pop("show_default", False)
         if isinstance(usual, str):  # which click would put in parentheses
             attributes["help"] += f"  [default: {usual}]"
             usual = False

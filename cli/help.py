@@ -16,6 +16,15 @@ def _unbroken(text: str) -> str:
     return text.replace("-", HYPHEN).replace("[default: ", f"[default:{BLANK}")
 
 
+def _fitting(name: str, text: str) -> tuple[str, str]:
+    """Choices that do not fit the first column, `--mode [simultaneous|alternating]`, in the text: `--mode NAME`."""
+    option, _, choices = name.partition(" [")
+    if len(name) <= FIRST_COLUMN or "|" not in choices:
+        return name, text
+    said, default, usual = text.partition("  [default")
+    return f"{option} NAME", f"{said} One of {', '.join(choices.removesuffix(']').split('|'))}.{default}{usual}"
+
+
 class Formatter(click.HelpFormatter):
     """Lines break at blanks only: names with hyphens, and options, stay whole."""
 
@@ -26,7 +35,8 @@ class Formatter(click.HelpFormatter):
         super().write_text(_unbroken(text))
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = FIRST_COLUMN, col_spacing: int = 2) -> None:
-        super().write_dl([(name, _unbroken(text)) for name, text in rows], col_max, col_spacing)
+        fitting = [_fitting(name, text) for name, text in rows]
+        super().write_dl([(name, _unbroken(text)) for name, text in fitting], col_max, col_spacing)
 
 
 class Context(click.Context):

@@ -34,21 +34,26 @@ def test_verify_shows_what_holds_and_what_does_not(refimpl, tmp_path):
     assert not Path(".hypothesis").exists()
 
 
-def test_verify_gradients_and_json(refimpl):
-    found = last_object(refimpl("verify", "gradients", "--json"))
-    assert found["statements"] == []
-    assert {row["name"] for row in found["gradients"]} >= {"affine", "conv2d", "nuclear norm", "joint term"}
-    assert all(row["as_expected"] for row in found["gradients"])
-    assert found["summary"]["derivatives"] == len(found["gradients"])
-    found = last_object(refimpl("verify", "remark-1", "--examples", 20, "--json", "--seed", 3))
+@pytest.fixture(scope="module")
+def found(refimpl):
+    """The verdict on one statement, and those on the derivatives."""
+    return last_object(refimpl("verify", "remark-1", "gradients", "--examples", 20, "--json", "--seed", 3))
+
+
+def test_verify_gradients_and_json(found):
+    command = [sys.executable, "-m", "refimpl", "verify", "gradients", "--json"]
+    alone = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert alone["statements"] == []
+    assert {row["name"] for row in alone["gradients"]} >= {"affine", "conv2d", "nuclear norm", "joint term"}
+    assert all(row["as_expected"] for row in alone["gradients"])
+    assert alone["summary"]["derivatives"] == len(alone["gradients"]) == len(found["gradients"])
     assert [row["name"] for row in found["statements"]] == ["remark-1"]
     assert found["statements"][0]["outcome"] == "holds"
-    assert found["gradients"] == []
 
 
 def test_verify_finds_the_same_in_any_number_of_processes(refimpl):
     def found(jobs):
-        arguments = ("eq-3", "p-eps-one", "fgsm", "gradients", "--examples", 40, "--seed", 5, "--json", "--jobs", jobs)
+        arguments = ("eq-3", "p-eps-one", "fgsm", "gradients", "--examples", 10, "--seed", 5, "--json", "--jobs", jobs)
         return last_object(refimpl("verify", *arguments))
 
     one, three = found(1), found(3)
@@ -62,15 +67,16 @@ def test_verify_without_enough_examples_to_refute_is_no_contradiction(refimpl):
     result = refimpl("verify", "theorem-1-proof-premise", "--examples", 1)
     assert "not refuted with 1 examples" in result.stdout
     assert "0 hold, 0 refuted as expected and hold as corrected, 1 not refuted with 1 examples" in result.stdout
-    (row,) = last_object(refimpl("verify", "theorem-1-proof-premise", "--examples", 1, "--json"))["statements"]
+    alone = last_object(refimpl("verify", "theorem-1-proof-premise", "--examples", 1, "--json"))
+    (row,) = alone["statements"]
+    assert alone["gradients"] == []
     assert (row["outcome"], row["as_expected"]) == ("not refuted", None)
 
 
 @pytest.mark.parametrize("wrong", ["statement", "derivative"])
-def test_verify_ends_with_5_where_a_statement_or_a_derivative_is_wrong(refimpl, monkeypatch, wrong):
+def test_verify_ends_with_5_where_a_statement_or_a_derivative_is_wrong(refimpl, found, monkeypatch, wrong):
     module = importlib.import_module("refimpl_cli.verify")
-    statement = module.judge_one("remark-1", "numpy", 5, 0, ".")
-    (derivative, *_) = module.check_gradients("numpy", 0)
+    statement, derivative = dict(found["statements"][0]), dict(found["gradients"][0])
     if wrong == "statement":
         measured = [{"quantity": "p_0(w)", "value": 0.5}]
         statement |= {"outcome": "refuted", "as_expected": False, "counterexample": {"w": [1.0]}, "measured": measured}
