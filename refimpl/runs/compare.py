@@ -23,6 +23,7 @@ from ..errors import DataError, UsageError
 from ..low_rank import n_weights
 from ..measures import interval
 from ..settings import nearest
+from .config import Config
 from .folder import Run
 
 T = TypeVar("T")
@@ -112,11 +113,11 @@ def summarize(folder: Path) -> RunSummary:
     `DataError` for what is no run, for damaged files, and for a run without a finished epoch.
     """
     run = Run.open(folder)
-    config, log = _config(run), last_log(run)
-    epochs, measured = _of(log, "epoch", int, run.folder), _measured(run, log)
-    accuracy, n = _of(measured, "accuracy", float, run.folder), measured.get("n")
-    layers: list[Any] = _of(measured, "layers", list, run.folder)
-    data: dict[str, Any] = _of(_manifest(run), "data", dict, run.folder)
+    config, log = read_config(run), read_history(run)[-1]
+    epochs, measured = value_of(log, "epoch", int, run.folder), _measured(run, log)
+    accuracy, n = value_of(measured, "accuracy", float, run.folder), measured.get("n")
+    layers: list[Any] = value_of(measured, "layers", list, run.folder)
+    data: dict[str, Any] = value_of(_manifest(run), "data", dict, run.folder)
     return RunSummary(
         run=str(folder),
         arch=config.arch,
@@ -135,19 +136,20 @@ def summarize(folder: Path) -> RunSummary:
         layers=tuple(_layer(layer, run.folder) for layer in layers),
         attacks=tuple(read_attacks(run, epochs)),
         weights=n_weights(config.init(backend("numpy"))),
-        seconds=_of(_manifest(run), "seconds", float, run.folder),
+        seconds=value_of(_manifest(run), "seconds", float, run.folder),
     )
 
 
-def last_log(run: Run) -> dict[str, Any]:
-    """The last line of history.jsonl. Raises `DataError` where there is none, and where it is damaged."""
+def read_history(run: Run) -> list[dict[str, Any]]:
+    """The lines of history.jsonl. Raises `DataError` where there is none, and where they are damaged."""
+    path = run.folder / "history.jsonl"
     try:
         history = run.history
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{run.folder}/history.jsonl is damaged: {error}") from None
+        raise DataError(f"{path} is damaged: {error}") from None
     if not history:
         raise DataError(f"{run.folder} has no finished epoch: `refimpl train --resume {run.folder}` goes on with it")
-    return _table(history[-1], run.folder / "history.jsonl")
+    return [as_object(line, path) for line in history]
 
 
 def read_attacks(run: Run, epoch: int) -> list[AttackCounts]:
@@ -158,7 +160,7 @@ def read_attacks(run: Run, epoch: int) -> list[AttackCounts]:
     found = [
         (path, summary)
         for path in sorted((run.folder / "attacks").glob("*.json"))
-        if _of(summary := _read_json(path), "epoch", int, path) == epoch
+        if value_of(summary := _read_json(path), "epoch", int, path) == epoch
     ]
     counts: dict[tuple[str, int], AttackCounts] = {}
     for path, summary in found:
@@ -167,8 +169,33 @@ def read_attacks(run: Run, epoch: int) -> list[AttackCounts]:
     return sorted(counts.values(), key=lambda one: (one.settings, one.eps, one.n))
 
 
+def read_config(run: Run) -> Config:
+    """The run's configuration. Raises `DataError` where it is damaged."""
+    try:
+        return run.config
+    except (UsageError, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{run.folder}/config.toml is damaged: {error}") from None
+
+
+def as_object(value: Any, path: Path) -> dict[str, Any]:
+    """The value, a JSON object. Raises `DataError` for any other."""
+    if not isinstance(value, dict):
+        raise DataError(f"{path} is damaged: expected an object, found {value!r:.60}")
+    return value
+
+
+def value_of(table: Mapping[str, Any], key: str, kind: type[T], path: Path) -> T:
+    """The value of a key. Raises `DataError` unless it is there and of its kind; an int may stand for a float."""
+    value: Any = table.get(key)
+    if type(value) is int and kind is float:
+        value = float(value)
+    if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
+        raise DataError(f"{path} is damaged: its {key} is {value!r:.60}")
+    return value
+
+
 def _counts(summary: Mapping[str, Any], path: Path) -> AttackCounts:
-    name = _of(summary, "attack", str, path)
+    name = value_of(summary, "attack", str, path)
     if name not in ATTACKS:
         raise DataError(f"{path} is of an unknown attack, {name!r}")
     kind = ATTACKS[name]
@@ -178,7 +205,7 @@ def _counts(summary: Mapping[str, Any], path: Path) -> AttackCounts:
     except UsageError as error:
         raise DataError(f"{path} is damaged: {error}") from None
     beside = "".join(f"-{key.replace('_', '-')}-{summary[key]}" for key in BESIDE if summary.get(key) is not None)
-    n, n_correct, n_fooled = (_of(summary, key, int, path) for key in ("n", "n_correct", "n_fooled"))
+    n, n_correct, n_fooled = (value_of(summary, key, int, path) for key in ("n", "n_correct", "n_fooled"))
     if not 0 <= n_fooled <= n_correct <= n or not n:
         raise DataError(f"{path} is damaged: {n_fooled} fooled of {n_correct} correct of {n} examples cannot be")
     settings = str(attack).replace(f"-eps{attack.eps!r}", "-eps", 1) + beside
@@ -194,19 +221,12 @@ def _measured(run: Run, log: dict[str, Any]) -> dict[str, Any]:
 
 
 def _layer(layer: Any, path: Path) -> LayerMeasures:
-    table = _table(layer, path)
+    table = as_object(layer, path)
     rank, sparsity = (
-        None if table.get(key, 0) is None else _of(table, key, float, path)
+        None if table.get(key, 0) is None else value_of(table, key, float, path)
         for key in ("effective_rank", "effective_sparsity")
     )
-    return LayerMeasures(_of(table, "name", str, path), rank, sparsity)
-
-
-def _config(run: Run) -> Any:
-    try:
-        return run.config
-    except (UsageError, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{run.folder}/config.toml is damaged: {error}") from None
+    return LayerMeasures(value_of(table, "name", str, path), rank, sparsity)
 
 
 def _manifest(run: Run) -> dict[str, Any]:
@@ -219,7 +239,7 @@ def _origin(start: str) -> str | None:
         return None
     if not (Path(start) / "config.toml").is_file():
         return "unknown"
-    config = _config(Run(Path(start)))
+    config = read_config(Run(Path(start)))
     return f"{config.method}-{_digest(_comparable(config.table()))}"
 
 
@@ -241,25 +261,9 @@ def _comparable(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return _table(json.loads(read_bytes(path, MAX_BYTES)), path)
+        return as_object(json.loads(read_bytes(path, MAX_BYTES)), path)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error}") from None
-
-
-def _table(value: Any, path: Path) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise DataError(f"{path} is damaged: expected an object, found {value!r:.60}")
-    return value
-
-
-def _of(table: Mapping[str, Any], key: str, kind: type[T], path: Path) -> T:
-    """The value of a key. Raises `DataError` unless it is there and of its kind; a whole number is a float, too."""
-    value: Any = table.get(key)
-    if type(value) is int and kind is float:
-        value = float(value)
-    if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
-        raise DataError(f"{path} is damaged: its {key} is {value!r:.60}")
-    return value
 
 
 def shared(runs: Sequence[RunSummary]) -> tuple[list[RunSummary], list[str]]:
