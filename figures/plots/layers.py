@@ -1,0 +1,31 @@
+"""A measure of each weight matrix over the epochs."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ..drawing import Drawing
+from .source import AbsentError, Source, figure, plot_epochs, rounded, style
+
+
+def draw_measure(source: Source, key: str, name: str, words: str) -> tuple[Drawing, Axes]:
+    """The picture `name` of what `key` is in the layers of the history, and its axes. `words` are its title and axis.
+
+    Raises `AbsentError` where the history has no layers.
+    """
+    epochs = [source.number(line, "epoch", int) for line in source.history]
+    values: dict[str, dict[int, float]] = {}
+    for epoch, line in zip(epochs, source.history, strict=True):
+        for layer in source.objects(line, "layers"):
+            values.setdefault(source.number(layer, "name", str), {})[epoch] = source.number(layer, key)
+    if not values:
+        raise AbsentError("the history has no layers")
+    drawn = figure(source, f"{words[0].upper()}{words[1:]} of each layer", 3.2)
+    ax = drawn.subplots()
+    columns: dict[str, list[float | str]] = {"epoch": [*epochs]}
+    for i, (called, by_epoch) in enumerate(values.items()):
+        numbers = [by_epoch.get(epoch, np.nan) for epoch in epochs]
+        plot_epochs(ax, epochs, numbers, label=called, **style(i))
+        columns[called] = [rounded(number) for number in numbers]
+    ax.set_ylabel(words)
+    drawn.legend(loc="outside right center")
+    return Drawing(f"{source.name}-{name}", drawn, columns), ax

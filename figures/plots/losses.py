@@ -1,0 +1,23 @@
+"""Losses of training and test set, and the accuracy on the test set, over the epochs."""
+
+from ..drawing import Drawing
+from .source import Source, figure, plot_epochs, rounded
+
+COLUMNS = ("epoch", "loss", "test_loss", "accuracy")
+
+
+def draw(source: Source) -> Drawing:
+    epochs = [source.number(line, "epoch", int) for line in source.history]
+    numbers = {name: [source.number(line, name) for line in source.history] for name in COLUMNS[1:]}
+    drawn = figure(source, "Loss and accuracy", 3.1)
+    attacked = ", attacked" if source.config.attack else ""
+    left, right = drawn.subplots(1, 2)
+    plot_epochs(left, epochs, numbers["loss"], label=f"training batches{attacked}, mean over the epoch")
+    plot_epochs(left, epochs, numbers["test_loss"], linestyle="--", label="test set")
+    left.set_ylabel("cross-entropy, nats")
+    left.set_ylim(bottom=0)
+    plot_epochs(right, epochs, [100 * value for value in numbers["accuracy"]], color="C2")
+    right.set_ylabel("test accuracy, %")
+    drawn.legend(loc="outside lower left", ncols=2)
+    columns = {name: [rounded(value) for value in values] for name, values in numbers.items()}
+    return Drawing(f"{source.name}-losses", drawn, {"epoch": epochs, **columns})

@@ -1,0 +1,463 @@
+"""Comparison of runs: what each reached, mean and standard deviation over seeds, paired differences by seed.
+
+Read `RunSummary`, what is compared of a run; `summarize` reads one from its folder, `read_attacks` the results of its
+attacks. `shared`, `grouped`, `spread` and `paired` work on summaries alone.
+"""
+
+import hashlib
+import json
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+from scipy.special import stdtrit
+
+from ..atomic import read_bytes
+from ..attacks import ATTACKS
+from ..backend import backend
+from ..errors import DataError, UsageError
+from ..low_rank import n_weights
+from ..measures import interval
+from ..settings import nearest
+from .config import Config
+from .folder import Run
+
+T = TypeVar("T")
+Row = TypeVar("Row")
+MAX_BYTES = 2**28
+BESIDE = ("surrogate", "matched_eps", "truncated")
+"""Keys of a result that belong to how an attack was made, beside its own settings."""
+NOT_COMPARED = ("seed", "start")
+
+
+@dataclass(frozen=True)
+class AttackCounts:
+    """Of `n` test examples `n_correct` were classified correctly, of which the attack fooled `n_fooled`.
+
+    `settings` names the attack with every setting but its budget eps and its seed; `norm` is that of the budget.
+    """
+
+    settings: str
+    eps: float
+    norm: str
+    n: int
+    n_correct: int
+    n_fooled: int
+
+    @property
+    def name(self) -> str:
+        """The attack with its budget, such as `pgd-eps0.05`."""
+        return self.settings.replace("-eps", f"-eps{self.eps!r}", 1)
+
+    @property
+    def fooling_ratio(self) -> float | None:
+        """None where no example was classified correctly."""
+        return self.n_fooled / self.n_correct if self.n_correct else None
+
+    @property
+    def robust_accuracy(self) -> float:
+        """The fraction of all examples that are classified correctly under attack."""
+        return (self.n_correct - self.n_fooled) / self.n
+
+
+@dataclass(frozen=True)
+class LayerMeasures:
+    """None where a measure is not defined: the zero matrix has neither."""
+
+    name: str
+    effective_rank: float | None
+    effective_sparsity: float | None
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What is compared of a run.
+
+    `settings`, dotted names and values, is what runs have in common that differ only by seed: the configuration without
+    the seed, method and hash of the settings of the run that it started from, a hash of the data, and the epochs done.
+    `accuracy` is on the test set, with its exact 95 % interval where the number of test examples is known.
+    """
+
+    run: str
+    arch: str
+    method: str
+    dataset: str
+    seed: int
+    settings: Mapping[str, Any]
+    epochs: int
+    accuracy: float | None
+    accuracy_interval: tuple[float, float] | None
+    layers: tuple[LayerMeasures, ...]
+    attacks: tuple[AttackCounts, ...]
+    weights: int
+    seconds: float
+
+    def quantities(self) -> dict[str, float | None]:
+        """Every number that can be compared, by the name of its column."""
+        found: dict[str, float | None] = {"accuracy": self.accuracy}
+        found |= {f"fooling_ratio:{attack.name}": attack.fooling_ratio for attack in self.attacks}
+        found |= {f"robust_accuracy:{attack.name}": attack.robust_accuracy for attack in self.attacks}
+        found |= {f"effective_rank:{layer.name}": layer.effective_rank for layer in self.layers}
+        found |= {f"effective_sparsity:{layer.name}": layer.effective_sparsity for layer in self.layers}
+        return {**found, "weights": float(self.weights), "seconds": self.seconds}
+
+
+def summarize(folder: Path) -> RunSummary:
+    """The run in `folder`, of what its files hold: nothing is computed of the net.
+
+    Measures are those of measure.json where it is of the last epoch, else of the last line of history.jsonl. Raises
+    `DataError` for what is no run, for damaged files, and for a run without a finished epoch.
+    """
+    run = Run.open(folder)
+    config, log = read_config(run), read_history(run)[-1]
+    epochs, measured = value_of(log, "epoch", int, run.folder), _measured(run, log)
+    accuracy, n = value_of(measured, "accuracy", float, run.folder), measured.get("n")
+    layers: list[Any] = value_of(measured, "layers", list, run.folder)
+    data: dict[str, Any] = value_of(_manifest(run), "data", dict, run.folder)
+    return RunSummary(
+        run=str(folder),
+        arch=config.arch,
+        method=config.method,
+        dataset=config.dataset,
+        seed=config.seed,
+        settings={
+            **_comparable(config.table()),
+            "start": _origin(config.start),
+            "data": _digest(data.get("sha256")),
+            "epochs_done": epochs,
+        },
+        epochs=epochs,
+        accuracy=accuracy,
+        accuracy_interval=interval(round(accuracy * n), n) if isinstance(n, int) and n > 0 else None,
+        layers=tuple(_layer(layer, run.folder) for layer in layers),
+        attacks=tuple(read_attacks(run, epochs)),
+        weights=n_weights(config.init(backend("numpy"))),
+        seconds=value_of(_manifest(run), "seconds", float, run.folder),
+    )
+
+
+def read_history(run: Run) -> list[dict[str, Any]]:
+    """The lines of history.jsonl. Raises `DataError` where there is none, and where they are damaged."""
+    path = run.folder / "history.jsonl"
+    try:
+        history = run.history
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} is damaged: {error}") from None
+    if not history:
+        raise DataError(f"{run.folder} has no finished epoch: `refimpl train --resume {run.folder}` goes on with it")
+    return [as_object(line, path) for line in history]
+
+
+def read_attacks(run: Run, epoch: int) -> list[AttackCounts]:
+    """The results in RUN/attacks of the net after `epoch` epochs, by name; those of another epoch are left out.
+
+    Raises `DataError` for a damaged file.
+    """
+    found = [
+        (path, summary)
+        for path in sorted((run.folder / "attacks").glob("*.json"))
+        if value_of(summary := _read_json(path), "epoch", int, path) == epoch
+    ]
+    counts: dict[tuple[str, int], AttackCounts] = {}
+    for path, summary in found:
+        one = _counts(summary, path)
+        counts.setdefault((one.name, one.n), one)  # a second one differs by its seed alone
+    return sorted(counts.values(), key=lambda one: (one.settings, one.eps, one.n))
+
+
+def read_config(run: Run) -> Config:
+    """The run's configuration. Raises `DataError` where it is damaged."""
+    try:
+        return run.config
+    except (UsageError, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{run.folder}/config.toml is damaged: {error}") from None
+
+
+def as_object(value: Any, path: Path) -> dict[str, Any]:
+    """The value, a JSON object. Raises `DataError` for any other."""
+    if not isinstance(value, dict):
+        raise DataError(f"{path} is damaged: expected an object, found {value!r:.60}")
+    return value
+
+
+def value_of(table: Mapping[str, Any], key: str, kind: type[T], path: Path) -> T:
+    """The value of a key. Raises `DataError` unless it is there and of its kind; an int may stand for a float."""
+    value: Any = table.get(key)
+    if type(value) is int and kind is float:
+        value = float(value)
+    if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
+        raise DataError(f"{path} is damaged: its {key} is {value!r:.60}")
+    return value
+
+
+def _counts(summary: Mapping[str, Any], path: Path) -> AttackCounts:
+    name = value_of(summary, "attack", str, path)
+    if name not in ATTACKS:
+        raise DataError(f"{path} is of an unknown attack, {name!r}")
+    kind = ATTACKS[name]
+    table = {key: value for key in kind.__dataclass_fields__ if (value := summary.get(key)) is not None}
+    try:
+        attack = kind.from_table({key: value for key, value in table.items() if key != "seed"}, str(path))
+    except UsageError as error:
+        raise DataError(f"{path} is damaged: {error}") from None
+    beside = "".join(f"-{key.replace('_', '-')}-{summary[key]}" for key in BESIDE if summary.get(key) is not None)
+    n, n_correct, n_fooled = (value_of(summary, key, int, path) for key in ("n", "n_correct", "n_fooled"))
+    if not 0 <= n_fooled <= n_correct <= n or not n:
+        raise DataError(f"{path} is damaged: {n_fooled} fooled of {n_correct} correct of {n} examples cannot be")
+    settings = str(attack).replace(f"-eps{attack.eps!r}", "-eps", 1) + beside
+    return AttackCounts(settings, attack.eps, attack.ball, n, n_correct, n_fooled)
+
+
+def _measured(run: Run, log: dict[str, Any]) -> dict[str, Any]:
+    path = run.folder / "measure.json"
+    if not path.is_file():
+        return log
+    measured = _read_json(path)
+    return measured if measured.get("epoch") == log.get("epoch") else log
+
+
+def _layer(layer: Any, path: Path) -> LayerMeasures:
+    table = as_object(layer, path)
+    rank, sparsity = (
+        None if table.get(key, 0) is None else value_of(table, key, float, path)
+        for key in ("effective_rank", "effective_sparsity")
+    )
+    return LayerMeasures(value_of(table, "name", str, path), rank, sparsity)
+
+
+def _manifest(run: Run) -> dict[str, Any]:
+    return _read_json(run.folder / "manifest.json")
+
+
+def _origin(start: str) -> str | None:
+    """Method and settings, but for the seed, of the run that another started from, where it is still there."""
+    if not start:
+        return None
+    if not (Path(start) / "config.toml").is_file():
+        return "unknown"
+    config = read_config(Run(Path(start)))
+    return f"{config.method}-{_digest(_comparable(config.table()))}"
+
+
+def _digest(value: Any) -> str:
+    """A short name for a value of plain data."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _comparable(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested table flattened, without seeds and start."""
+    found: dict[str, Any] = {}
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            found |= _comparable(value, f"{prefix}{name}.") or {f"{prefix}{name}": "default"}
+        elif name not in NOT_COMPARED:
+            found[prefix + name] = value
+    return found
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return as_object(json.loads(read_bytes(path, MAX_BYTES)), path)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is damaged: {error}") from None
+
+
+def shared(runs: Sequence[RunSummary]) -> tuple[list[RunSummary], list[str]]:
+    """The runs with those attacks alone that all of them share, of equal settings and number of examples.
+
+    Of one attack with several numbers of examples the largest counts. Also lines that name the attacks left out.
+    """
+    common = set.intersection(*({(one.name, one.n) for one in run.attacks} for run in runs)) if runs else set()
+    most = {name: max(n for other, n in common if other == name) for name, _ in common}
+    kept = [replace(run, attacks=tuple(one for one in run.attacks if most.get(one.name) == one.n)) for run in runs]
+    owners: dict[str, list[str]] = {}
+    for run in runs:
+        for one in run.attacks:
+            if one.name not in most:
+                owners.setdefault(f"{one.name} on {one.n} examples", []).append(run.run)
+    left: dict[str, list[str]] = {}
+    for name, names in owners.items():
+        left.setdefault(", ".join(names), []).append(name)
+    return kept, [f"not shared, left out: {', '.join(attacks)} (only {names})" for names, attacks in left.items()]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ only by seed, named by network, data, method and what else tells them from another group."""
+
+    name: str
+    runs: tuple[RunSummary, ...]
+
+    @property
+    def seeds(self) -> list[int]:
+        return [run.seed for run in self.runs]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation (n - 1 in the denominator; None for one) of `n` values."""
+
+    mean: float
+    standard_deviation: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of the paired differences, group minus baseline, over the seeds of both, and its 95 % Student interval.
+
+    `interval` is None for one seed.
+    """
+
+    group: str
+    quantity: str
+    mean: float
+    interval: tuple[float, float] | None
+    seeds: tuple[int, ...]
+
+
+def grouped(runs: Sequence[RunSummary]) -> list[Group]:
+    """The runs in groups that differ only by seed, by seed; groups in the order of their first runs.
+
+    Raises `UsageError` where two runs of a group have the same seed, which would count twice.
+    """
+    found: dict[str, list[RunSummary]] = {}
+    for run in runs:
+        found.setdefault(json.dumps(run.settings, sort_keys=True, default=str), []).append(run)
+    groups = [tuple(sorted(members, key=lambda run: run.seed)) for members in found.values()]
+    for members in groups:
+        for one, other in pairwise(members):
+            if one.seed == other.seed:
+                raise UsageError(f"{one.run} and {other.run} differ in nothing, seed {one.seed}: name one of them")
+    return [Group(name, members) for name, members in zip(_names(groups), groups, strict=True)]
+
+
+def _names(groups: Sequence[tuple[RunSummary, ...]]) -> list[str]:
+    """Network, data and method of each; of equal ones with the settings in which they differ."""
+    bases = [f"{one.arch}-{Path(one.dataset).stem}-{one.method}" for one, *_ in groups]
+    names = []
+    for base, (one, *_) in zip(bases, groups, strict=True):
+        alike = [other[0].settings for name, other in zip(bases, groups, strict=True) if name == base]
+        names.append(" ".join([base, *(f"{name}={_short(one.settings.get(name))}" for name in differing(alike))]))
+    return names
+
+
+def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of the settings that are not the same in all."""
+    names = dict.fromkeys(name for one in settings for name in one)
+    return [name for name in names if len({json.dumps(one.get(name), default=str) for one in settings}) > 1]
+
+
+def _short(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Of at least one value."""
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return Spread(statistics.fmean(values), deviation, len(values))
+
+
+def spreads(group: Group) -> dict[str, Spread]:
+    """Of each quantity over the seeds at which it is defined."""
+    values: dict[str, list[float]] = {}
+    for run in group.runs:
+        for name, value in run.quantities().items():
+            if value is not None:
+                values.setdefault(name, []).append(value)
+    return {name: spread(found) for name, found in values.items()}
+
+
+def student_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    r"""The 95 % interval of a mean, $\bar x \pm t_{0.975, n - 1}\, s / \sqrt n$ (Student 1908); None for one value."""
+    if len(values) < 2:
+        return None
+    half = float(stdtrit(len(values) - 1, 0.975)) * statistics.stdev(values) / math.sqrt(len(values))
+    return statistics.fmean(values) - half, statistics.fmean(values) + half
+
+
+def paired(group: Group, baseline: Group) -> list[Difference]:
+    """Of each quantity that both have, over the seeds at which both have it; none where they share no seed."""
+    of, against = ({run.seed: run.quantities() for run in one.runs} for one in (group, baseline))
+    both = [seed for seed in of if seed in against]
+    found = []
+    for name in dict.fromkeys(name for seed in both for name in of[seed]):
+        pairs = {seed: (of[seed].get(name), against[seed].get(name)) for seed in both}
+        differences = {
+            seed: value - other for seed, (value, other) in pairs.items() if value is not None and other is not None
+        }
+        if differences:
+            values = list(differences.values())
+            seeds = tuple(differences)
+            found.append(Difference(group.name, name, statistics.fmean(values), student_interval(values), seeds))
+    return found
+
+
+def named(groups: Sequence[Group], name: str) -> Group:
+    """The group of this name, or the one that the run in this folder belongs to. Raises `UsageError` for neither."""
+    for group in groups:
+        if name == group.name or any(Path(name) == Path(run.run) for run in group.runs):
+            return group
+    raise UsageError(f"{name!r} is none of the runs and groups: choose of {', '.join(one.name for one in groups)}")
+
+
+def differences(groups: Sequence[Group], baseline: Group) -> tuple[list[Difference], list[str]]:
+    """`paired` for every other group; lines that say in what each is unlike the baseline, and which seeds have no pair.
+
+    Raises `UsageError` where no group shares a seed with the baseline.
+    """
+    others = [group for group in groups if group is not baseline]
+    found = [one for group in others for one in paired(group, baseline)]
+    if not found:
+        raise UsageError(f"no other group has a seed in common with {baseline.name}: there is nothing to compare")
+    lines = []
+    for group in others:
+        names = differing([group.runs[0].settings, baseline.runs[0].settings])
+        lines.append(f"{group.name} differs from {baseline.name} in {', '.join(names)}")
+        alone = sorted(set(group.seeds) ^ set(baseline.seeds))
+        if alone:
+            lines.append(f"{group.name}: not paired, left out: seed {', '.join(map(str, alone))}")
+    return found, lines
+
+
+def ordered(rows: Sequence[Row], column: str, of: Callable[[Row], Mapping[str, Any]]) -> list[Row]:
+    """The rows by a column, from the least; `-COLUMN` from the greatest; what has no value comes last.
+
+    Raises `UsageError` for a column that no row has.
+    """
+    name = column.removeprefix("-")
+    known = dict.fromkeys(key for row in rows for key in of(row))
+    if name not in known:
+        raise UsageError(f"there is no column {name!r}{nearest(name, list(known))}")
+    there = [row for row in rows if of(row).get(name) is not None]
+    there.sort(key=lambda row: of(row)[name], reverse=column.startswith("-"))
+    return there + [row for row in rows if of(row).get(name) is None]
+
+
+def columns(runs: Iterable[RunSummary]) -> list[dict[str, Any]]:
+    """A flat row for each run: what CSV files hold."""
+    rows = []
+    for run in runs:
+        low, high = run.accuracy_interval or (None, None)
+        named = {"run": run.run, "method": run.method, "dataset": run.dataset, "seed": run.seed, "epochs": run.epochs}
+        quantities = run.quantities()
+        bounds = {"accuracy": quantities.pop("accuracy"), "accuracy_low": low, "accuracy_high": high}
+        rows.append({**named, **bounds, **quantities})
+    return rows
+
+
+def group_columns(groups: Iterable[Group]) -> list[dict[str, Any]]:
+    """A flat row for each group: mean of every quantity, and `NAME:sd`."""
+    rows = []
+    for group in groups:
+        first = group.runs[0]
+        row: dict[str, Any] = {"group": group.name, "dataset": first.dataset, "epochs": first.epochs}
+        row["seeds"] = " ".join(map(str, group.seeds))
+        for name, one in spreads(group).items():
+            row |= {name: one.mean, f"{name}:sd": one.standard_deviation}
+        rows.append(row)
+    return rows
