@@ -1,5 +1,8 @@
-"""The packages: every folder of refimpl, and two whose folders have shorter names. The rest is in pyproject.toml."""
+"""The packages, found in three folders, two of them installed under longer names; the rest is in pyproject.toml."""
 
 from setuptools import find_packages, setup
 
-setup(packages=[*find_packages(include=["refimpl", "refimpl.*"]), "refimpl_cli", "refimpl_figures"])
+INSTALLED_AS = {"refimpl": "refimpl", "cli": "refimpl_cli", "figures": "refimpl_figures"}
+
+found = {folder: find_packages(include=[folder, f"{folder}.*"]) for folder in INSTALLED_AS}
+setup(packages=[INSTALLED_AS[top] + name.removeprefix(top) for top, names in found.items() for name in names])

@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pytest
 
 import refimpl as library
@@ -134,7 +135,8 @@ def test_the_commands_shown_exist(document, line):
     command = entry_points(group="console_scripts", name="refimpl")["refimpl"].load()
     while words and hasattr(command, "get_command"):
         command = command.get_command(None, words.pop(0))
-    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    parameters = command.get_params(click.Context(command))
+    known = {option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)}
     assert {word for word in words if word.startswith("--")} <= known
 
 
