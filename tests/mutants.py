@@ -169,9 +169,7 @@ def survives(mutant: Mutant, tree: Path) -> bool:
     target = tree / mutant.path
     whole = target.read_text()
     target.write_text(mutant.source)
-    environment = os.environ | {
-        "PYTHONPATH": str(tree), "HYPOTHESIS_PROFILE": "dev", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1",
-    }  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": str(tree), "HYPOTHESIS_PROFILE": "dev", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
     command += [f"tests/{name}" for name in tests_of(mutant.path)]
     try:

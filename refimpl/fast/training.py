@@ -93,7 +93,9 @@ class OwnGradients:
 
     def value_and_grad(self, params: Params, batch: Batch) -> tuple[Any, Params]:
         loss, grads = self.objective.value_and_grad(params, batch)
-        return loss, {name: gradient.copy() for name, gradient in grads.items()}
+        return loss, {
+            name: np.copy(gradient) for name, gradient in grads.items()
+        }  # which keeps the memory order, and the bits
 
 
 @dataclass(frozen=True)

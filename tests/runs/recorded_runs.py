@@ -67,15 +67,16 @@ ATTACKED = {
         "--attack fgsm", "--attack fgsm --clip --eps 0.1", "--attack pgd", "--attack pgd --clip",
         "--attack pgd --random-start --restarts 3 --seed 1", "--attack gnm", "--attack gnm --norm 2 --eps 0.5",
         "--attack gnm --norm 1 --eps 2", "--attack pgd-l2", "--attack pgd-l2 --rank 3 --clip",
-        "--attack lora-pgd --rank 1,10%", "--attack lora-pgd --warm-start", "--attack lora-pgd --warm-start --surrogate {tuned}",
+        "--attack lora-pgd --rank 1,10%", "--attack lora-pgd --warm-start",
+        "--attack lora-pgd --warm-start --surrogate {tuned}",
         "--attack lora-pgd --match-nuclear --clip", "--attack lora-pgd --restarts 2",
         "--attack input-weight --eps-weights 0.005 --certify", "--attack input-weight --mode alternating --eps 0.02,0",
         "--attack input-weight --eps-weights 1=0.01,2=0.02 --clip", "--attack pgd --truncate 50%",
     ),
     "pgd": ("--attack pgd --eps 0.01,0.1 --steps 7 --step-size 0.01",),
     "low-rank": ("--attack pgd", "--attack input-weight"),
-    "cnn": ("--attack fgsm", "--attack pgd", "--attack gnm", "--attack lora-pgd", "--attack input-weight --eps-weights 0.001",
-            "--attack pgd --truncate 50%"),
+    "cnn": ("--attack fgsm", "--attack pgd", "--attack gnm", "--attack lora-pgd",
+            "--attack input-weight --eps-weights 0.001", "--attack pgd --truncate 50%"),
     "cnn-same-relu": ("--attack pgd --clip", "--attack gnm"),
     "lenet5": ("--attack pgd",),
     "float64": ("--attack pgd --clip", "--attack pgd-l2"),
@@ -124,7 +125,7 @@ def _arrays(what: str, paths: list[Path]) -> dict[str, str]:
     found = {}
     for number, path in enumerate(paths):
         with safe_open(path, framework="numpy") as file:
-            for name in file.keys():
+            for name in file.offset_keys():
                 x = file.get_tensor(name)
                 digest = hashlib.sha256(f"{x.dtype} {x.shape}".encode() + x.tobytes()).hexdigest()
                 found[f"{what}: {number} {name}"] = digest

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ...backend import backend
 from ...networks import fcnn
+from ...parameters import weights
 from ..linear import subspace
 from .statement import Example
 
@@ -223,7 +224,7 @@ def nets(draw: Draw) -> Example:
     """A fully connected net of random weights, inputs x, and radii around both."""
     widths = [draw(sizes) for _ in range(draw(st.integers(2, 4)))]
     params = fcnn.init(NUMPY, draw(seeds), widths, "float64")
-    radii = {name: draw(st.sampled_from([0.0, 0.01, 0.1, 1.0])) for name in params if name.startswith("W")}
+    radii = {name: draw(st.sampled_from([0.0, 0.01, 0.1, 1.0])) for name in weights(params)}
     x, eps = draw(normal((2, widths[0]))), draw(st.sampled_from([0.0, 0.01, 0.1, 1.0]))
     return Example(params=params, x=x, eps=eps, eps_weights=radii, seed=draw(seeds))
 
