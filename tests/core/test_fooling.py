@@ -81,6 +81,7 @@ def test_a_list_of_budgets_shares_the_clean_pass(net, images, monkeypatch):
 
 
 def test_chunks_do_not_matter_not_even_to_random_starts(net, images):
+    images = images[:100]
     labels = predictions(net, images)
     attack = PGD(eps=0.05, random_start=True, restarts=2, steps=3)
     small, large = (run(net, images, labels, attack, chunk=chunk, dtype="float32")[0] for chunk in (7, 1000))
@@ -127,12 +128,13 @@ def test_a_gradient_that_is_not_finite_is_refused(net, images):
 
 @pytest.mark.parametrize("name", ["fgsm", "pgd", "gnm"])
 def test_attacks_are_evaluated_on_every_backend(be, images, name):
+    images = images[:100]
     net = fcnn.init(be.backend, seed=4, dtype=be.dtype)
     labels = predictions(fcnn.init(NUMPY, seed=4), images)
     (result,) = run(net, images, labels, ATTACKS[name](), backend=be.backend, dtype=be.dtype)
     (expected,) = run(fcnn.init(NUMPY, seed=4), images, labels, ATTACKS[name]())
     assert result.summary["n_correct"] == expected.summary["n_correct"]
-    assert abs(result.summary["n_fooled"] - expected.summary["n_fooled"]) <= 3
+    assert abs(result.summary["n_fooled"] - expected.summary["n_fooled"]) <= 1
 
 
 @pytest.mark.parametrize(
