@@ -27,7 +27,7 @@ QUICK = ("--dataset", "strokes-small", "--epochs", "1")
         (("train", "--resume", "nowhere", "--method", "pgd"), 2, "--resume keeps the run's own settings"),
         (("train", *QUICK, "--adversarial", "pgd", "--eps", "-0.1"), 2, "eps must be finite and at least 0"),
         (("train", *QUICK, "--from", "nowhere"), 3, "is not a run"),
-        (("train", *QUICK, "--out", "/dev/null/run"), 3, "the system refused"),
+        (("train", *QUICK, "--out", "/dev/null/run"), 3, "/dev/null/run cannot be created: Not a directory"),
         (("train", "--resume", "nowhere"), 3, "is not a run"),
         (("attack", "nowhere"), 3, "is not a run"),
         (("attack", "nowhere", "--eps", "-1"), 2, "eps must be finite and at least 0"),

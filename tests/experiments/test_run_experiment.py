@@ -83,7 +83,7 @@ def test_nothing_starts_before_what_it_starts_from_and_an_error_is_raised(tmp_pa
     assert sorted(order) == ["l1-0.01", "natural", CONTROL]
     assert [run.status for run in list_runs(tmp_path)] == ["finished"] * 3
     (tmp_path / runs[1].name / "config.toml").write_text("nonsense = 1\n")
-    with pytest.raises(UsageError, match="unknown setting"):
+    with pytest.raises(DataError, match=r"config\.toml: unknown setting"):
         schedule(runs, tmp_path, AtOnce())
 
 

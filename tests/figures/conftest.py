@@ -51,6 +51,8 @@ def _copy(run, root, assumption, method):
         for layer in line["layers"]:
             layer["effective_rank"] *= factor
     (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in history))
+    copy = Run(folder)
+    copy.write_manifest({**copy.manifest, "history_sha256": copy.history_sha256})
     last = history[-1]
     result = {"arch": arch, "dataset": run.config.dataset, "assumption": assumption, "method": method, "seed": 0}
     result |= {key: last[key] for key in ("accuracy", "layers", "attacks")}
