@@ -3,16 +3,16 @@
 import numpy as np
 
 from ..drawing import Drawing
-from .source import AbsentError, Source, figure, plot_epochs, rounded, style
+from .source import AbsentError, Source, figure, number, plot_epochs, rounded, style
 
 
 def draw(source: Source) -> Drawing:
     rows = []
     for line in source.history:
-        for one in source.objects(line, "attacks"):
-            name, eps = source.number(one, "attack", str), source.number(one, "eps")
-            n, ratio = source.number(one, "n", int), source.number(one, "fooling_ratio")
-            rows.append((source.number(line, "epoch", int), name, eps, n, ratio))
+        for one in line.get("attacks", []):
+            name, eps = one["attack"], number(one["eps"])
+            n, ratio = one["n"], number(one["fooling_ratio"])
+            rows.append((line["epoch"], name, eps, n, ratio))
     if not rows:
         raise AbsentError("train with --monitor fooling")
     drawn = figure(source, "Fooling ratios in training", 3.3)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..drawing import Drawing
-from .source import AbsentError, Source, figure, plot_epochs, rounded
+from .source import AbsentError, Source, figure, number, plot_epochs, rounded
 
 ACROSS = 3
 BOUNDS = ("lower", "upper")
@@ -15,10 +15,10 @@ BOUNDS = ("lower", "upper")
 def draw(source: Source) -> Drawing:
     rows = []
     for line in source.history:
-        for layer in source.objects(line, "layers"):
+        for layer in line["layers"]:
             if "mutual_information_lower" in layer:
-                bounds = [source.number(layer, f"mutual_information_{bound}") for bound in BOUNDS]
-                rows.append((source.number(line, "epoch", int), source.number(layer, "name", str), *bounds))
+                bounds = [number(layer[f"mutual_information_{bound}"]) for bound in BOUNDS]
+                rows.append((line["epoch"], layer["name"], *bounds))
     if not rows:
         raise AbsentError("train with --monitor mi")
     drawn = _draw(rows, source)

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ..drawing import Drawing
-from .source import AbsentError, Source, figure, plot_epochs, rounded, style
+from .source import AbsentError, Source, figure, number, plot_epochs, rounded, style
 
 
 def draw_measure(source: Source, key: str, name: str, words: str) -> tuple[Drawing, Axes]:
@@ -12,11 +12,11 @@ def draw_measure(source: Source, key: str, name: str, words: str) -> tuple[Drawi
 
     Raises `AbsentError` where the history has no layers.
     """
-    epochs = [source.number(line, "epoch", int) for line in source.history]
+    epochs = [line["epoch"] for line in source.history]
     values: dict[str, dict[int, float]] = {}
     for epoch, line in zip(epochs, source.history, strict=True):
-        for layer in source.objects(line, "layers"):
-            values.setdefault(source.number(layer, "name", str), {})[epoch] = source.number(layer, key)
+        for layer in line["layers"]:
+            values.setdefault(layer["name"], {})[epoch] = number(layer[key])
     if not values:
         raise AbsentError("the history has no layers")
     drawn = figure(source, f"{words[0].upper()}{words[1:]} of each layer", 3.2)

@@ -1,14 +1,14 @@
 """Losses of training and test set, and the accuracy on the test set, over the epochs."""
 
 from ..drawing import Drawing
-from .source import Source, figure, plot_epochs, rounded
+from .source import Source, figure, number, plot_epochs, rounded
 
 COLUMNS = ("epoch", "loss", "test_loss", "accuracy")
 
 
 def draw(source: Source) -> Drawing:
-    epochs = [source.number(line, "epoch", int) for line in source.history]
-    numbers = {name: [source.number(line, name) for line in source.history] for name in COLUMNS[1:]}
+    epochs = [line["epoch"] for line in source.history]
+    numbers = {name: [number(line[name]) for line in source.history] for name in COLUMNS[1:]}
     drawn = figure(source, "Loss and accuracy", 3.1)
     attacked = ", attacked" if source.config.attack else ""
     left, right = drawn.subplots(1, 2)

@@ -1,7 +1,7 @@
 """A run as pictures read it, and what their figures have in common."""
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from refimpl.errors import DataError
 from refimpl.parameters import weights
-from refimpl.runs.compare import read_config, read_history, value_of
+from refimpl.runs.compare import read_history
 from refimpl.runs.folder import Run
 from refimpl.runs.session import Session, open_run
 
@@ -34,7 +34,7 @@ class Source:
 
     def __init__(self, folder: Path, name: str, data_dir: Path | None = None) -> None:
         self.run, self.name, self.data_dir = Run.open(folder), name, data_dir
-        self.config = read_config(self.run)
+        self.config = self.run.config
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
@@ -43,7 +43,7 @@ class Source:
     @cached_property
     def epoch(self) -> int:
         """The last one."""
-        return self.number(self.history[-1], "epoch", int)
+        return int(self.history[-1]["epoch"])
 
     @cached_property
     def weights(self) -> dict[str, np.ndarray]:
@@ -62,18 +62,6 @@ class Source:
         except DataError as error:
             raise AbsentError(str(error)) from None
 
-    def number(self, table: Mapping[str, Any], key: str, kind: type = float) -> Any:
-        """A number of the history; nan for null. Raises `DataError` for anything else."""
-        if kind is float and table.get(key, 0) is None:
-            return np.nan
-        return value_of(table, key, kind, self.run.folder / "history.jsonl")
-
-    def objects(self, table: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-        """A list of objects of the history; empty where there is none. Raises `DataError` for anything else."""
-        path = self.run.folder / "history.jsonl"
-        found: list[Any] = value_of(table, key, list, path) if key in table else []
-        return [value_of({key: one}, key, dict, path) for one in found]
-
     @property
     def title(self) -> str:
         """Network, data, training with its budget, seed."""
@@ -86,6 +74,11 @@ class Source:
 
 def norm(ball: str) -> str:
     return "∞" if ball == "inf" else ball
+
+
+def number(value: float | None) -> float:
+    """A number of a JSON file, in which null is what is not finite."""
+    return np.nan if value is None else float(value)
 
 
 def rounded(value: float) -> float | str:

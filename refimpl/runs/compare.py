@@ -16,19 +16,16 @@ from typing import Any, TypeVar
 
 from scipy.special import stdtrit
 
-from ..atomic import read_bytes
 from ..attacks import ATTACKS
 from ..backend import backend
 from ..errors import DataError, UsageError
 from ..low_rank import n_weights
 from ..measures import interval
 from ..settings import nearest
-from .config import Config
 from .folder import Run
+from .schema import AttackFile, Measures, read_json
 
-T = TypeVar("T")
 Row = TypeVar("Row")
-MAX_BYTES = 2**28
 BESIDE = ("surrogate", "matched_eps", "truncated")
 """Keys of a result that belong to how an attack was made, beside its own settings."""
 NOT_COMPARED = ("seed", "start")
@@ -113,11 +110,10 @@ def summarize(folder: Path) -> RunSummary:
     `DataError` for what is no run, for damaged files, and for a run without a finished epoch.
     """
     run = Run.open(folder)
-    config, log = read_config(run), read_history(run)[-1]
-    epochs, measured = value_of(log, "epoch", int, run.folder), _measured(run, log)
-    accuracy, n = value_of(measured, "accuracy", float, run.folder), measured.get("n")
-    layers: list[Any] = value_of(measured, "layers", list, run.folder)
-    data: dict[str, Any] = value_of(_manifest(run), "data", dict, run.folder)
+    config, manifest, log = run.config, run.manifest, read_history(run)[-1]
+    epochs, measured = log["epoch"], _measures(run, log["epoch"])
+    found, n = measured or log, measured["n"] if measured else 0
+    accuracy = float(found["accuracy"])
     return RunSummary(
         run=str(folder),
         arch=config.arch,
@@ -127,29 +123,25 @@ def summarize(folder: Path) -> RunSummary:
         settings={
             **_comparable(config.table()),
             "start": _origin(config.start),
-            "data": _digest(data.get("sha256")),
+            "data": _digest(manifest["data"]["sha256"]),
             "epochs_done": epochs,
         },
         epochs=epochs,
         accuracy=accuracy,
-        accuracy_interval=interval(round(accuracy * n), n) if isinstance(n, int) and n > 0 else None,
-        layers=tuple(_layer(layer, run.folder) for layer in layers),
+        accuracy_interval=interval(round(accuracy * n), n) if n else None,
+        layers=tuple(map(_layer, found["layers"])),
         attacks=tuple(read_attacks(run, epochs)),
         weights=n_weights(config.init(backend("numpy"))),
-        seconds=value_of(_manifest(run), "seconds", float, run.folder),
+        seconds=float(manifest["seconds"]),
     )
 
 
 def read_history(run: Run) -> list[dict[str, Any]]:
     """The lines of history.jsonl. Raises `DataError` where there is none, and where they are damaged."""
-    path = run.folder / "history.jsonl"
-    try:
-        history = run.history
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is damaged: {error}") from None
+    history = run.history
     if not history:
         raise DataError(f"{run.folder} has no finished epoch: `refimpl train --resume {run.folder}` goes on with it")
-    return [as_object(line, path) for line in history]
+    return history
 
 
 def read_attacks(run: Run, epoch: int) -> list[AttackCounts]:
@@ -157,45 +149,16 @@ def read_attacks(run: Run, epoch: int) -> list[AttackCounts]:
 
     Raises `DataError` for a damaged file.
     """
-    found = [
-        (path, summary)
-        for path in sorted((run.folder / "attacks").glob("*.json"))
-        if value_of(summary := _read_json(path), "epoch", int, path) == epoch
-    ]
     counts: dict[tuple[str, int], AttackCounts] = {}
-    for path, summary in found:
-        one = _counts(summary, path)
-        counts.setdefault((one.name, one.n), one)  # a second one differs by its seed alone
+    for path in sorted((run.folder / "attacks").glob("*.json")):
+        if read_json(path, AttackFile)["epoch"] == epoch:
+            one = _counts(run.result(path, AttackFile), path)
+            counts.setdefault((one.name, one.n), one)  # a second one differs by its seed alone
     return sorted(counts.values(), key=lambda one: (one.settings, one.eps, one.n))
 
 
-def read_config(run: Run) -> Config:
-    """The run's configuration. Raises `DataError` where it is damaged."""
-    try:
-        return run.config
-    except (UsageError, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{run.folder}/config.toml is damaged: {error}") from None
-
-
-def as_object(value: Any, path: Path) -> dict[str, Any]:
-    """The value, a JSON object. Raises `DataError` for any other."""
-    if not isinstance(value, dict):
-        raise DataError(f"{path} is damaged: expected an object, found {value!r:.60}")
-    return value
-
-
-def value_of(table: Mapping[str, Any], key: str, kind: type[T], path: Path) -> T:
-    """The value of a key. Raises `DataError` unless it is there and of its kind; an int may stand for a float."""
-    value: Any = table.get(key)
-    if type(value) is int and kind is float:
-        value = float(value)
-    if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
-        raise DataError(f"{path} is damaged: its {key} is {value!r:.60}")
-    return value
-
-
 def _counts(summary: Mapping[str, Any], path: Path) -> AttackCounts:
-    name = value_of(summary, "attack", str, path)
+    name = summary["attack"]
     if name not in ATTACKS:
         raise DataError(f"{path} is of an unknown attack, {name!r}")
     kind = ATTACKS[name]
@@ -205,32 +168,24 @@ def _counts(summary: Mapping[str, Any], path: Path) -> AttackCounts:
     except UsageError as error:
         raise DataError(f"{path} is damaged: {error}") from None
     beside = "".join(f"-{key.replace('_', '-')}-{summary[key]}" for key in BESIDE if summary.get(key) is not None)
-    n, n_correct, n_fooled = (value_of(summary, key, int, path) for key in ("n", "n_correct", "n_fooled"))
+    n, n_correct, n_fooled = (summary[key] for key in ("n", "n_correct", "n_fooled"))
     if not 0 <= n_fooled <= n_correct <= n or not n:
         raise DataError(f"{path} is damaged: {n_fooled} fooled of {n_correct} correct of {n} examples cannot be")
     settings = str(attack).replace(f"-eps{attack.eps!r}", "-eps", 1) + beside
     return AttackCounts(settings, attack.eps, attack.ball, n, n_correct, n_fooled)
 
 
-def _measured(run: Run, log: dict[str, Any]) -> dict[str, Any]:
+def _measures(run: Run, epoch: int) -> Measures | None:
+    """measure.json; None where there is none, and where it is of another epoch."""
     path = run.folder / "measure.json"
-    if not path.is_file():
-        return log
-    measured = _read_json(path)
-    return measured if measured.get("epoch") == log.get("epoch") else log
+    if not path.is_file() or read_json(path, Measures)["epoch"] != epoch:
+        return None
+    return run.result(path, Measures)
 
 
-def _layer(layer: Any, path: Path) -> LayerMeasures:
-    table = as_object(layer, path)
-    rank, sparsity = (
-        None if table.get(key, 0) is None else value_of(table, key, float, path)
-        for key in ("effective_rank", "effective_sparsity")
-    )
-    return LayerMeasures(value_of(table, "name", str, path), rank, sparsity)
-
-
-def _manifest(run: Run) -> dict[str, Any]:
-    return _read_json(run.folder / "manifest.json")
+def _layer(layer: Mapping[str, Any]) -> LayerMeasures:
+    measures = (layer[key] for key in ("effective_rank", "effective_sparsity"))
+    return LayerMeasures(layer["name"], *(None if value is None else float(value) for value in measures))
 
 
 def _origin(start: str) -> str | None:
@@ -239,7 +194,7 @@ def _origin(start: str) -> str | None:
         return None
     if not (Path(start) / "config.toml").is_file():
         return "unknown"
-    config = read_config(Run(Path(start)))
+    config = Run(Path(start)).config
     return f"{config.method}-{_digest(_comparable(config.table()))}"
 
 
@@ -257,13 +212,6 @@ def _comparable(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         elif name not in NOT_COMPARED:
             found[prefix + name] = value
     return found
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return as_object(json.loads(read_bytes(path, MAX_BYTES)), path)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is damaged: {error}") from None
 
 
 def shared(runs: Sequence[RunSummary]) -> tuple[list[RunSummary], list[str]]:

@@ -5,9 +5,11 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from refimpl.errors import DataError, UsageError
+from refimpl.runs import checkpoint
 from refimpl.runs.compare import (
     AttackCounts,
     Group,
@@ -25,32 +27,48 @@ from refimpl.runs.compare import (
     summarize,
 )
 from refimpl.runs.config import Config
+from refimpl.runs.folder import Run
 from refimpl.runs.toml import to_toml
 
 T_1, T_2 = 12.7062, 4.30265  # Student's t at 0.975 with 1 and 2 degrees of freedom, from printed tables
 
 
+DATA = {"a": "a" * 64, "b": "b" * 64}
+
+
 def attack_summary(**changes) -> dict:
     summary = {"attack": "pgd", "norm": "inf", "eps": 0.05, "clip": None, "steps": 20, "step_size": 0.005}
     summary |= {"random_start": False, "restarts": 1, "seed": 0, "n": 100, "n_correct": 80, "n_fooled": 20, "epoch": 2}
-    return summary | changes
+    summary |= {"accuracy": 0.8, "adversarial_accuracy": 0.6, "fooling_ratio": 0.25, "mean_distance": 0.05}
+    return summary | {"fooling_ratio_interval_95": [0.2, 0.3], "zero_gradients": 0} | changes
+
+
+def manifest(data: str) -> dict:
+    found = {"status": "interrupted", "started": "", "seconds": 3, "python": "", "platform": "", "processor": ""}
+    found |= {"cores": None, "packages": {}, "blas": [], "numpy_kernel": None, "openblas_coretype": None, "git": None}
+    found |= {"seed": {"entropy": 0, "streams": []}}
+    return found | {"data": {"name": "strokes", "source": "", "sha256": {"test_images": DATA[data]}}}
 
 
 def write_run(folder: Path, table: dict | None = None, *, accuracy=0.75, attacks=(), data="a", epochs=2) -> Path:
     """A run folder as `refimpl train`, `attack` and `measure` leave it, without the training."""
     config = Config.from_table({"dataset": "strokes", "epochs": 2} | (table or {}))
-    (folder / "attacks").mkdir(parents=True)
+    for name in ("attacks", "checkpoints"):
+        (folder / name).mkdir(parents=True)
     (folder / "config.toml").write_text(to_toml(config))
-    manifest = {"status": "finished", "seconds": 3, "data": {"name": "strokes", "sha256": {"test_images": data}}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(json.dumps(manifest(data)))
     layers = [{"name": "W1", "effective_rank": 2.0, "effective_sparsity": None}]
     lines = [{"epoch": i, "loss": 1.0, "test_loss": 1.0, "accuracy": 0.5, "layers": layers} for i in (1, 2)][:epochs]
     (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path = Run(folder).checkpoint_path(2)
+    checkpoint.write(path, checkpoint.Checkpoint(2, {"W1": np.ones((2, 2))}, {}))
+    origin = {"checkpoint_sha256": checkpoint.read(path).sha256, "data_sha256": {"test_images": DATA[data]}}
     if accuracy is not None:
-        measured = {"epoch": 2, "n": 100, "accuracy": accuracy, "layers": layers}
-        (folder / "measure.json").write_text(json.dumps(measured))
+        measured = {"epoch": 2, "n": 100, "accuracy": accuracy, "layers": layers, "run": "", "dataset": "strokes"}
+        measured |= {"test_loss": 1.0, "accuracy_interval_95": [0, 1], "weights": 4, "full_weights": 4}
+        (folder / "measure.json").write_text(json.dumps(measured | origin))
     for i, attack in enumerate(attacks):
-        (folder / "attacks" / f"{i}.json").write_text(json.dumps(attack))
+        (folder / "attacks" / f"{i}.json").write_text(json.dumps(attack | origin))
     return folder
 
 
@@ -207,24 +225,32 @@ def test_a_group_is_named_by_its_name_or_by_one_of_its_runs():
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"n_fooled": 90},
+        {"n": 0, "n_correct": 0, "n_fooled": 0},
+        {"n": "many"},
+        {"attack": "none"},
+        {"eps": -1.0},
+        {"epoch": None},
+        {"restarts": "few"},
+    ],
+)
+def test_a_damaged_result_of_an_attack_is_an_error_of_data(tmp_path, changes):
+    folder = write_run(tmp_path / "run", attacks=[attack_summary(**changes)])
+    with pytest.raises(DataError, match=str(folder / "attacks" / "0.json")):
+        summarize(folder)
+
+
+@pytest.mark.parametrize(
     ("file", "content"),
     [
         ("attacks/0.json", "{"),
-        ("attacks/0.json", "[1]"),
         ("attacks/0.json", "[" * 100_000),
-        ("attacks/0.json", json.dumps(attack_summary(n_fooled=90))),
-        ("attacks/0.json", json.dumps(attack_summary(n=0, n_correct=0, n_fooled=0))),
-        ("attacks/0.json", json.dumps(attack_summary(n="many"))),
-        ("attacks/0.json", json.dumps(attack_summary(attack="none"))),
-        ("attacks/0.json", json.dumps(attack_summary(eps=-1.0))),
-        ("attacks/0.json", json.dumps(attack_summary(epoch=None))),
         ("measure.json", '{"epoch": 2}'),
-        ("measure.json", '{"epoch": 2, "accuracy": 0.5, "layers": [3]}'),
-        ("measure.json", '{"epoch": 2, "accuracy": NaN, "layers": []}'),
         ("manifest.json", "{}"),
-        ("manifest.json", '{"seconds": "long", "data": {}}'),
         ("history.jsonl", ""),
-        ("history.jsonl", "[\n"),
+        ("history.jsonl", "3\n"),
         ("config.toml", "epochs = 'two'"),
     ],
 )
@@ -232,6 +258,15 @@ def test_a_damaged_file_is_an_error_of_data(tmp_path, file, content):
     folder = write_run(tmp_path / "run")
     (folder / file).write_text(content)
     with pytest.raises(DataError, match=str(folder)):
+        summarize(folder)
+
+
+@pytest.mark.parametrize("file", ["attacks/0.json", "measure.json"])
+def test_a_result_of_another_net_is_an_error_of_data(tmp_path, file):
+    folder = write_run(tmp_path / "run", attacks=[attack_summary()])
+    found = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps(found | {"checkpoint_sha256": "0" * 64}))
+    with pytest.raises(DataError, match="was not made from"):
         summarize(folder)
 
 
