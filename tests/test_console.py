@@ -160,11 +160,11 @@ def test_runs_of_a_folder_that_does_not_exist(refimpl, tmp_path, monkeypatch):
     [
         ("config.toml", b'arch = "fc', "config.toml"),
         ("config.toml", b"\xff\xfe", "utf-8"),
-        ("manifest.json", b'{"status": "fin', "manifest.json cannot be read"),
-        ("manifest.json", b"[1]", "other values"),
+        ("manifest.json", b'{"status": "fin', "manifest.json is damaged"),
+        ("manifest.json", b"[1]", "Expected `object`"),
         ("manifest.json", b"{}", "status"),
-        ("history.jsonl", b"{]\n", "history.jsonl is damaged"),
-        ("history.jsonl", b"[1]\n", "other values"),
+        ("history.jsonl", b"{]\n", "history.jsonl, line 1 is damaged"),
+        ("history.jsonl", b"[1]\n", "Expected `object`"),
     ],
 )
 def test_a_run_that_cannot_be_read_is_listed_with_what_is_wrong(refimpl, new_run, tmp_path, file, content, wrong):

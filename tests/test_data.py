@@ -85,21 +85,21 @@ def test_a_folder_asked_for_must_exist(tmp_path, monkeypatch):
 
 
 def test_auto_is_the_papers_choice_where_found_else_strokes_with_one_line(tmp_path):
-    name, remark = resolve("auto", "fcnn")
+    name, remark = resolve("auto", "mnist")
     assert name == "strokes"
     assert remark is not None
     assert "refimpl data fetch mnist" in remark
     assert "\n" not in remark
     fill(tmp_path / "cache" / "mnist")
     fill(tmp_path / "cache" / "fashion-mnist")
-    assert resolve("auto", "fcnn") == ("mnist", None)
-    assert resolve("auto", "cnn") == ("fashion-mnist", None)
+    assert resolve("auto", "mnist") == ("mnist", None)
+    assert resolve("auto", "fashion-mnist") == ("fashion-mnist", None)
 
 
 def test_other_names_are_taken_as_they_are_or_refused():
     for name in NAMES:
-        assert resolve(name, "fcnn") == (name, None)
-    for ask in (load, lambda name: resolve(name, "fcnn")):
+        assert resolve(name, "mnist") == (name, None)
+    for ask in (load, lambda name: resolve(name, "mnist")):
         with pytest.raises(UsageError, match="did you mean fashion-mnist"):
             ask("fashion_mnist")
 

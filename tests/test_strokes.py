@@ -12,13 +12,14 @@ from backends import NUMPY
 from numpy.testing import assert_array_equal
 from scipy.optimize import minimize
 
-from refimpl import adam, cross_entropy
-from refimpl.data import strokes
+from refimpl import Adam, cross_entropy
+from refimpl.data import on, strokes
 from refimpl.data.idx import serialise, sha256
 from refimpl.layers.images import scale
 from refimpl.measures.accuracy import accuracy
-from refimpl.networks import fcnn
-from refimpl.training.loop import examples, make_step, train
+from refimpl.networks import FCNN
+from refimpl.runs.fast_twins import accelerated
+from refimpl.training import CrossEntropy, Schedule, Step, train
 
 drawing = importlib.import_module("refimpl.data.strokes")  # its name is also that of a function in it
 draw = strokes.__wrapped__
@@ -113,6 +114,7 @@ def distance(x, y, ax, ay, bx, by):
     return math.hypot(x - ax - t * (bx - ax), y - ay - t * (by - ay))
 
 
+@pytest.mark.slow
 def test_a_linear_classifier_stays_visibly_behind_the_net():
     data = strokes()
     x, y = scale(data.train.images, np.float32), data.train.labels.astype(int)
@@ -129,8 +131,9 @@ def test_a_linear_classifier_stays_visibly_behind_the_net():
         theta = minimize(loss, np.zeros(7850), jac=True, method="L-BFGS-B", options={"maxiter": 150}).x
         return accuracy(x_test @ theta[:7840].reshape(10, 784).T + theta[7840:], y_test)
 
-    optimizer, params, arrays = adam(0.001), fcnn.init(NUMPY), examples(data, NUMPY)
-    step = make_step(fcnn, params, optimizer.init(params), optimizer, arrays.train_images, arrays.train_labels)
-    *_, last = train(fcnn, step, arrays, epochs=60, batch_size=128, seed=0)
+    network, optimizer = FCNN(), Adam(0.001)
+    params = network.init(NUMPY)
+    step = accelerated(Step(CrossEntropy(network), optimizer, params, optimizer.init(params)))
+    *_, last = train(step, accelerated(network), on(NUMPY, data), Schedule(epochs=60, batch_size=128, seed=0))
     assert last.accuracy > 0.94
     assert max(linear(decay) for decay in (1e-4, 1e-3, 1e-2)) < last.accuracy - 0.04

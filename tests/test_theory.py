@@ -14,8 +14,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import seeds
 
 from refimpl.errors import NumericalError, UsageError
-from refimpl.measures.certificates import margin_reach
-from refimpl.networks import fcnn
+from refimpl.measures.certificates import margin_bound
+from refimpl.networks import FCNN, fcnn
 from refimpl.theory.convolution_matrix import componentwise, convolution_matrix, kron, patchwise
 from refimpl.theory.linear import adversarial_error, error, gaussian_error, linear_net, projection, sparsity, subspace
 
@@ -102,7 +102,10 @@ def test_bad_input_is_refused():
         (lambda: gaussian_error(w, w, np.eye(2), 0.1, "both"), "unknown adversary"),
         (lambda: gaussian_error(w, w, np.eye(2), positive=1.5), "between 0 and 1"),
         (lambda: convolution_matrix(np.ones((1, 1, 3, 3)), 2, 5), "do not fit"),
-        (lambda: margin_reach(fcnn.init(NUMPY, 0, (2, 2)), np.ones((1, 2), "f4"), -1.0, {}), "eps must be finite"),
+        (
+            lambda: margin_bound(FCNN(), fcnn.init(NUMPY, 0, (2, 2)), np.ones((1, 2), "f4"), -1.0, {}),
+            "eps must be finite",
+        ),
     ):
         with pytest.raises(UsageError, match=message):
             bad()
@@ -198,8 +201,8 @@ def test_the_certificate_of_two_layers_by_hand():
     """d1 = |W1| eps + e1 (|x|_1 + 2 eps); B = |W2_0 - W2_1| d1 + 2 e2 (|t|_1 + |d1|_1)."""
     W1, W2, x = np.array([[1.0, -2.0]]), np.array([[3.0], [-1.0]]), np.array([[0.5, 0.25]])
     params = {"W1": W1, "b1": np.zeros(1), "W2": W2, "b2": np.zeros(2)}
-    B = margin_reach(params, x, 0.1, {"W1": 0.01, "W2": 0.02})
+    B = margin_bound(FCNN(), params, x, 0.1, {"W1": 0.01, "W2": 0.02})
     d1 = 3 * 0.1 + 0.01 * (0.75 + 0.2)
     t = abs(math.tanh(0.5 - 0.5))
     assert_allclose(B[0, 0, 1], 4 * d1 + 2 * 0.02 * (t + d1))
-    assert not margin_reach(params, x, 0.0, {}).any()
+    assert not margin_bound(FCNN(), params, x, 0.0, {}).any()

@@ -89,10 +89,13 @@ def test_what_a_run_monitors(settings, names, mutual_information):
         assert all(attack.eps == config.attack.eps for attack in attacks)
 
 
+def ratio(attack, value):
+    return {"attack": attack, "eps": 0.05, "n": 100, "n_correct": 90, "fooling_ratio": value}
+
+
 def records(*ratios):
     return [
-        {"epoch": epoch, "attacks": [{"attack": "fgsm", "fooling_ratio": f}, {"attack": "pgd", "fooling_ratio": p}]}
-        for epoch, (f, p) in enumerate(ratios, start=1)
+        {"epoch": epoch, "attacks": [ratio("fgsm", f), ratio("pgd", p)]} for epoch, (f, p) in enumerate(ratios, start=1)
     ]
 
 

@@ -88,7 +88,7 @@ def test_other_data_are_refused(attacked, drawn, data, tmp_path):
     attacked("first", NATURAL, SURFACE)
     attacked("other", replace(NATURAL, seed=1), SURFACE)
     run = Run.open(tmp_path / "runs" / "other")
-    run.write_manifest(run.manifest | {"data": run.manifest["data"] | {"sha256": "another"}})
+    run.write_manifest(run.manifest | {"data": run.manifest["data"] | {"sha256": {"train_images": "0" * 64}}})
     assert "differ in data" in drawn("input-weight-surface", code=3)
 
 
