@@ -84,7 +84,12 @@ def _known(name: str) -> None:
     if name not in NAMES:
         close = difflib.get_close_matches(name, NAMES, n=1)
         raise UsageError(
-            f"unknown data set {name!r}; " + (f"did you mean {close[0]}?" if close else f"there are {NAMES}")
+            f"unknown data set {name!r}; "
+            + (
+                f"did you mean {close[0]}?"
+                if close
+                else f"there are {', '.join(NAMES)}; or give the path of a folder or an .npz file"
+            )
         )
 
 
