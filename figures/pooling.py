@@ -1,6 +1,5 @@
 """Results of several runs as those of one method, a seed each: alike but for the seed, or refused."""
 
-import json
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
@@ -11,6 +10,7 @@ from refimpl.attacks import ATTACKS
 from refimpl.errors import DataError
 from refimpl.runs.config import Config
 from refimpl.runs.folder import Run, list_runs
+from refimpl.runs.schema import AttackFile, read_json
 
 Summary = dict[str, Any]
 
@@ -29,11 +29,7 @@ def attacked(root: Path) -> Iterator[Attacked]:
     for run in list_runs(root):
         config = run.config
         for path in sorted((run.folder / "attacks").glob("*.json")):
-            try:
-                summary = json.loads(path.read_text())
-            except (OSError, ValueError) as error:
-                raise DataError(f"{path} cannot be read: {error}") from None
-            yield Attacked(run, config, path, summary)
+            yield Attacked(run, config, path, dict(read_json(path, AttackFile)))
 
 
 Key = tuple[Any, ...]

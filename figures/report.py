@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -14,6 +13,7 @@ from refimpl.atomic import write_text
 from refimpl.errors import DataError
 from refimpl.experiments import JUDGED, PROFILES, TOLERANCE, TOLERANCE_REASON
 from refimpl.experiments.tables import comparison, markdown, of_paper, tables
+from refimpl.runs.schema import Verdict, read_json
 
 from .base import FIGURES, PaperFigure, in_order
 
@@ -32,10 +32,9 @@ img { max-width: 100%; }
 def report(root: Path, out: Path | None, as_markdown: bool) -> None:
     """A web page of what `refimpl reproduce --out DIR` found: tables, verdicts and figures, all in one file."""
     path = root / "verdict.json"
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}; `refimpl reproduce --out {root}` writes it") from None
+    if not path.exists():
+        raise DataError(f"{path} is not there; `refimpl reproduce --out {root}` writes it")
+    found: Any = read_json(path, Verdict)
     if as_markdown:
         click.echo(markdown(tables(found)), nl=False)
     else:

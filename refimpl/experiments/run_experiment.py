@@ -1,7 +1,5 @@
 """One experiment, from wherever it was left to its result; the same call does it again without doing it twice."""
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +13,16 @@ from ..data import Dataset, load
 from ..errors import DataError, UsageError
 from ..measures.fooling import LabelledImages, fooling
 from ..measures.per_layer import information, layers
-from ..runs.checkpoint import name_of
 from ..runs.fast_twins import accelerated
 from ..runs.fit import fit
 from ..runs.folder import Run
 from ..runs.results import to_json
+from ..runs.schema import ExperimentResult
 from ..training.loop import score
 from .claims import course
 from .plan import Experiment
 
 RESULT = "result.json"
-CREATED = ("manifest.json", "checkpoints", name_of(0))
-"""What a new run has before it has its config.toml."""
 
 
 def run_experiment(root: Path, experiment: Experiment, data_dir: Path | None = None) -> dict[str, Any]:
@@ -47,8 +43,9 @@ def run_experiment(root: Path, experiment: Experiment, data_dir: Path | None = N
 
 def _run(root: Path, folder: Path, experiment: Experiment, data_dir: Path | None) -> dict[str, Any]:
     if (folder / RESULT).is_file():
-        _check(Run.open(folder), experiment)
-        return dict(json.loads((folder / RESULT).read_text()))
+        run = Run.open(folder)
+        _check(run, experiment)
+        return dict(run.result(folder / RESULT, ExperimentResult))
     data = load(experiment.config.dataset, data_dir=data_dir)
     with threadpool_limits(limits=1, user_api="blas"):
         run = _opened(root, folder, experiment, data)
@@ -58,6 +55,8 @@ def _run(root: Path, folder: Path, experiment: Experiment, data_dir: Path | None
             "assumption": experiment.assumption,
             **_measure(run, data),
             "epoch": last.epoch,
+            "checkpoint_sha256": run.load(make_backend("numpy")).sha256,
+            "data_sha256": data.sha256,
         }
     write_text(folder / RESULT, to_json(result) + "\n")
     return result
@@ -65,10 +64,8 @@ def _run(root: Path, folder: Path, experiment: Experiment, data_dir: Path | None
 
 def results(root: Path) -> list[dict[str, Any]]:
     """Those of all runs under `root` that have one, by name, and the `course` of each."""
-    return [
-        json.loads(path.read_text()) | {"course": course(Run(path.parent).history)}
-        for path in sorted(root.glob(f"*/*/{RESULT}"))
-    ]
+    runs = [Run(path.parent) for path in sorted(root.glob(f"*/*/{RESULT}"))]
+    return [{**run.result(run.folder / RESULT, ExperimentResult), "course": course(run.history)} for run in runs]
 
 
 def _opened(root: Path, folder: Path, experiment: Experiment, data: Dataset) -> Run:
@@ -77,7 +74,7 @@ def _opened(root: Path, folder: Path, experiment: Experiment, data: Dataset) -> 
         _check(run, experiment)
         return run
     if folder.exists():
-        _remove_unfinished(folder)
+        raise DataError(f"{folder} has lost its config.toml, but not its other files: put it back, or move the folder")
     start = None
     if experiment.source:
         source = root / experiment.source
@@ -85,13 +82,6 @@ def _opened(root: Path, folder: Path, experiment: Experiment, data: Dataset) -> 
             raise DataError(f"{source} is not finished, and {experiment.name} starts from its weights: run it first")
         start = Run.open(source).latest()
     return Run.create(folder, experiment.config, data, start)
-
-
-def _remove_unfinished(folder: Path) -> None:
-    """Remove what a process left that was killed while it created a run, of which config.toml is the last file."""
-    if any(path.name not in CREATED and not path.name.startswith(".") for path in folder.rglob("*")):
-        raise DataError(f"{folder} has lost its config.toml, but not its other files: put it back, or move the folder")
-    shutil.rmtree(folder)
 
 
 def _check(run: Run, experiment: Experiment) -> None:

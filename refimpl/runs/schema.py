@@ -148,7 +148,7 @@ class Measures(Origin):
     sigma2: NotRequired[float]
 
 
-class ExperimentResult(TypedDict):
+class ExperimentResult(Origin):
     """result.json, what `refimpl reproduce` measures of a run."""
 
     method: str
@@ -156,7 +156,6 @@ class ExperimentResult(TypedDict):
     arch: str
     dataset: str
     seed: Count
-    epoch: Positive
     accuracy: Fraction
     layers: list[Layer]
     attacks: list[Summary]

@@ -66,9 +66,8 @@ def test_what_was_begun_is_continued_to_the_same_bits(tmp_path):
     assert one == other
 
 
-def test_a_folder_without_a_configuration_is_begun_anew_and_one_with_another_refused(tmp_path):
+def test_a_folder_with_another_configuration_is_refused(tmp_path):
     (natural,) = some("natural")
-    (tmp_path / natural.name / "checkpoints").mkdir(parents=True)
     run_experiment(tmp_path, natural)
     other = replace(natural, config=replace(natural.config, optimizer=SGD(learning_rate=0.5)))
     with pytest.raises(DataError, match="holds a run of other settings"):
@@ -96,7 +95,7 @@ def test_a_convolutional_net_is_measured_without_mutual_information(tmp_path):
     assert [a["n"] for a in result["attacks"]] == [300] * 3
 
 
-def test_what_a_killed_process_left_of_a_new_run_is_begun_anew_but_a_trained_run_is_never_removed(tmp_path):
+def test_a_trained_run_that_has_lost_its_configuration_is_never_removed(tmp_path):
     natural, tuned = some("l1-0.01")
     run_experiment(tmp_path, natural)
     folder = tmp_path / natural.name
@@ -112,11 +111,19 @@ def test_what_a_killed_process_left_of_a_new_run_is_begun_anew_but_a_trained_run
     with pytest.raises(DataError, match="natural-seed0 is not finished"):  # trained, but perhaps not to its end
         run_experiment(tmp_path, tuned)
     run_experiment(tmp_path, natural)
-    half_born = tmp_path / tuned.name
-    (half_born / "checkpoints").mkdir(parents=True)
-    for name in ("manifest.json", ".config.toml.abc", "checkpoints/epoch-00000.safetensors"):
-        (half_born / name).write_text("torn")
     assert run_experiment(tmp_path, tuned)["method"] == "l1-0.01"
+
+
+def test_a_result_that_was_changed_or_is_of_another_checkpoint_is_refused(tmp_path):
+    (natural,) = some("natural")
+    result = run_experiment(tmp_path, natural)
+    path = tmp_path / natural.name / "result.json"
+    path.write_text(json.dumps(result | {"accuracy": "high"}))
+    with pytest.raises(DataError, match=r"result\.json is damaged.*accuracy"):
+        run_experiment(tmp_path, natural)
+    path.write_text(json.dumps(result | {"checkpoint_sha256": "0" * 64}))
+    with pytest.raises(DataError, match=r"result\.json was not made from"):
+        results(tmp_path)
 
 
 def test_two_processes_do_not_create_one_run(tmp_path):

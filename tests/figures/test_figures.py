@@ -131,7 +131,7 @@ def test_a_report_compares_with_the_paper_what_is_of_its_data(refimpl, tmp_path)
 
 def test_what_is_missing_is_named(refimpl, tmp_path):
     assert "no finished run" in refimpl("figures", 3, "--runs", tmp_path, "--out", tmp_path / "o", code=3).stderr
-    assert "verdict.json cannot be read" in refimpl("report", tmp_path, code=3).stderr
+    assert "verdict.json is not there" in refimpl("report", tmp_path, code=3).stderr
 
 
 def test_an_unknown_figure_is_refused(refimpl):

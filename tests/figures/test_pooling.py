@@ -23,6 +23,13 @@ def data():
     return load("strokes-small")
 
 
+COUNTS = {
+    **{"accuracy": 1.0, "n_correct": 300, "n_fooled": 150, "zero_gradients": 0, "mean_distance": 0.05},
+    **{"fooling_ratio_interval_95": [0.4, 0.6], "epoch": 3, "checkpoint_sha256": "0" * 64, "data_sha256": {}},
+}
+"""What the results hold besides, the same in all of them."""
+
+
 @pytest.fixture
 def attacked(tmp_path, data):
     """Writes the folder of a run, and what `refimpl attack` writes of attacks on it."""
@@ -33,7 +40,7 @@ def attacked(tmp_path, data):
             Run.create(folder, config, data)
             (folder / "attacks").mkdir()
         for attack in attacks:
-            numbers = {"n": 300, "adversarial_accuracy": accuracy, "fooling_ratio": 1 - accuracy, "epoch": 3}
+            numbers = {"n": 300, "adversarial_accuracy": accuracy, "fooling_ratio": 1 - accuracy} | COUNTS
             (folder / "attacks" / f"{attack}{more.get('called', '')}.json").write_text(
                 json.dumps(attack.describe() | numbers | {k: v for k, v in more.items() if k != "called"})
             )
