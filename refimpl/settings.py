@@ -147,7 +147,7 @@ def _within(name: str, number: int | float, about: About) -> None:
     asked = [(limit, words, holds) for limit, words, holds in limits if limit is not None]
     finite = math.isfinite(number) or (about.infinite and not math.isnan(number))
     if not (finite and all(holds(number, limit) for limit, _, holds in asked)):
-        words = [] if about.infinite or type(number) is int else ["finite"]
+        words = [] if about.infinite else ["finite"]
         words += [f"{word} {limit:g}" for limit, word, _ in asked]
         raise UsageError(f"{name} must be {' and '.join(words)}, got {number}")
 
