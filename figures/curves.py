@@ -1,44 +1,32 @@
 """Figures of quantities against the epoch: natural training first, then what each defence makes of it."""
 
+import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from refimpl.experiments import CONTROL, SOURCE, methods_of
+from refimpl.experiments.quantities import Quantity
 
 from .base import Columns, PaperFigure
-from .finished import Finished, Line, label
+from .finished import Finished, label
 
-Quantity = Callable[[Line], float | None]
 COLUMNS = ("panel", "method", "epoch", "mean", "low", "high", "seeds")
 
 
-def rank(layer: int) -> Quantity:
-    return lambda line: float(line["layers"][layer - 1]["effective_rank"])
+def _measured(quantity: Quantity, lines: Sequence[dict[str, Any]]) -> list[float]:
+    return [value for value in map(quantity, lines) if not math.isnan(value)]
 
 
-def sparsity(layer: int) -> Quantity:
-    return lambda line: float(line["layers"][layer - 1]["effective_sparsity"])
-
-
-def information(layer: int, end: str) -> Quantity:
-    return lambda line: line["layers"][layer - 1].get(f"mutual_information_{end}")
-
-
-def fooling(attack: str) -> Quantity:
-    """In per cent."""
-
-    def of(line: Line) -> float | None:
-        ratios = (a["fooling_ratio"] for a in line.get("attacks", ()) if a["attack"] == attack)
-        ratio = next(ratios, None)
-        return None if ratio is None else 100 * ratio
-
-    return of
+def per_cent(quantity: Quantity) -> Quantity:
+    """A ratio as a percentage."""
+    return lambda line: 100 * quantity(line)
 
 
 @dataclass(frozen=True)
@@ -74,8 +62,8 @@ class Curves(PaperFigure):
             for panel in self.panels:
                 for lines in zip(*seeds, strict=True):
                     epoch = lines[0]["epoch"] + (0 if method == SOURCE else before)
-                    lows = [value for line in lines if (value := panel.quantity(line)) is not None]
-                    highs = [v for line in lines if (v := (panel.upper or panel.quantity)(line)) is not None]
+                    lows = _measured(panel.quantity, lines)
+                    highs = _measured(panel.upper or panel.quantity, lines)
                     if lows and highs:
                         mean = (statistics.fmean(lows) + statistics.fmean(highs)) / 2
                         row = (panel.title, method, epoch, mean, min(lows), max(highs), len(lows))

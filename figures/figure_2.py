@@ -1,7 +1,9 @@
 """Figure 2: effective rank and sparsity of each layer, and its mutual information with the input, for each defence."""
 
+from refimpl.experiments.quantities import information, rank, sparsity
+
 from .base import FIGURES
-from .curves import Curves, Panel, information, rank, sparsity
+from .curves import Curves, Panel
 
 PANELS = (
     *(Panel(f"r(W{i})", rank(i)) for i in range(1, 7)),

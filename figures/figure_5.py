@@ -1,7 +1,9 @@
 """Figure 5: effective rank and sparsity of the filters of the CNN for each defence."""
 
+from refimpl.experiments.quantities import rank, sparsity
+
 from .base import FIGURES
-from .curves import Curves, Panel, rank, sparsity
+from .curves import Curves, Panel
 
 PANELS = (
     *(Panel(f"r(W{i})", rank(i)) for i in (1, 2)),

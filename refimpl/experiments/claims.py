@@ -1,41 +1,18 @@
 """What the paper claims of its methods, as effects that can be measured: one method against another in one number."""
 
-import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .plan import CONTROL, SOURCE
+from .quantities import Measured, Quantity, information, rank, ratio, sparsity
 
-Result = dict[str, Any]
-Quantity = Callable[[Result], float]
-
-
-def rank(layer: int) -> Quantity:
-    return lambda result: float(result["layers"][layer - 1]["effective_rank"])
+Result = Measured
 
 
-def sparsity(layer: int) -> Quantity:
-    return lambda result: float(result["layers"][layer - 1]["effective_sparsity"])
-
-
-def information(layer: int, end: str) -> Quantity:
-    return lambda result: float(result["layers"][layer - 1][f"mutual_information_{end}"])
-
-
-def ratio(summary: dict[str, Any]) -> float:
-    """The fooling ratio of an attack's summary, nan where no input was classified correctly."""
-    return math.nan if summary["fooling_ratio"] is None else float(summary["fooling_ratio"])
-
-
-def final_fooling(attack: str) -> Quantity:
-    """Of the net that training ended with, on the whole test set."""
-    return lambda result: ratio(next(a for a in result["attacks"] if a["attack"] == attack))
-
-
-def fooling(attack: str) -> Quantity:
-    """Averaged over the later checkpoints, from one to the next of which it swings."""
+def mean_fooling(attack: str) -> Quantity:
+    """The fooling ratio averaged over the later checkpoints, from one to the next of which it swings."""
     return lambda result: float(result["course"][attack])
 
 
@@ -79,23 +56,23 @@ CLAIMS = (
     PaperClaim("e", "fcnn", "the joint term lowers the effective rank of W1, W2 and W3",
                sum((_falls(f"r(W{i})", rank(i), "joint-0.001") for i in (1, 2, 3)), ())),
     PaperClaim("f", "fcnn", "regularization lowers the fooling ratio, l1 with the joint term further",
-               _falls("PGD fools", fooling("pgd"), "l1-0.01", "nuclear-0.01", "l1-0.01-nuclear-0.01")
-               + _falls("PGD fools", fooling("pgd"), "l1-0.01-joint-0.001", baseline="l1-0.01")),
+               _falls("PGD fools", mean_fooling("pgd"), "l1-0.01", "nuclear-0.01", "l1-0.01-nuclear-0.01")
+               + _falls("PGD fools", mean_fooling("pgd"), "l1-0.01-joint-0.001", baseline="l1-0.01")),
     PaperClaim("g", "cnn", "adversarial training lowers s(W1), s(W2), and r(W2), which PGD lowers more",
                _falls("s(W1)", sparsity(1), "fgsm", "pgd") + _falls("s(W2)", sparsity(2), "fgsm", "pgd")
                + _falls("r(W2)", rank(2), "fgsm", "pgd") + _falls("r(W2)", rank(2), "pgd", baseline="fgsm")),
     PaperClaim("h", "cnn", "the fooling ratio falls as the nuclear norm's lambda grows",
-               _falls("PGD fools", fooling("pgd"), "l1-0.01-nuclear-0.05", baseline="l1-0.01")
-               + _falls("PGD fools", fooling("pgd"), "l1-0.01-nuclear-0.1", baseline="l1-0.01-nuclear-0.05")
-               + _falls("PGD fools", fooling("pgd"), "l1-0.01-nuclear-0.5", baseline="l1-0.01-nuclear-0.1")),
+               _falls("PGD fools", mean_fooling("pgd"), "l1-0.01-nuclear-0.05", baseline="l1-0.01")
+               + _falls("PGD fools", mean_fooling("pgd"), "l1-0.01-nuclear-0.1", baseline="l1-0.01-nuclear-0.05")
+               + _falls("PGD fools", mean_fooling("pgd"), "l1-0.01-nuclear-0.5", baseline="l1-0.01-nuclear-0.1")),
     PaperClaim("i, fcnn", "fcnn", "adversarial training stays the best defence",
-               sum((_falls("PGD fools", fooling("pgd"), "pgd", baseline=other)
+               sum((_falls("PGD fools", mean_fooling("pgd"), "pgd", baseline=other)
                     for other in ("l1-0.01", "l1-0.01-nuclear-0.01", "l1-0.01-nuclear-0.03", "l1-0.01-joint-0.001")),
                    ())),
     PaperClaim("i, cnn", "cnn", "adversarial training stays the best defence",
-               sum((_falls("PGD fools", fooling("pgd"), "pgd", baseline=other)
+               sum((_falls("PGD fools", mean_fooling("pgd"), "pgd", baseline=other)
                     for other in ("l1-0.01", "l1-0.01-nuclear-0.1", "l1-0.01-nuclear-0.5")), ())),
     PaperClaim("j", "fcnn", "against natural training the attacks reach slightly below 100 %",
-               (Effect("PGD fools less than 100 %", fooling("pgd"), SOURCE, 1.0),
-                Effect("PGD fools more than 90 %", lambda result: -fooling("pgd")(result), SOURCE, -0.9))),
+               (Effect("PGD fools less than 100 %", mean_fooling("pgd"), SOURCE, 1.0),
+                Effect("PGD fools more than 90 %", lambda result: -mean_fooling("pgd")(result), SOURCE, -0.9))),
 )  # fmt: skip

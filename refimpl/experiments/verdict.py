@@ -11,9 +11,10 @@ from scipy.special import stdtrit
 from ..errors import DataError
 from ..runs.presets import METHODS
 from .assumptions import ASSUMPTIONS, JUDGED
-from .claims import CLAIMS, Effect, PaperClaim, Result, final_fooling
+from .claims import CLAIMS, Effect, PaperClaim, Result
 from .paper import ACCURACY, DATASETS, TOLERANCE, TOLERANCE_REASON
 from .plan import CONTROL, PROFILES
+from .quantities import fooling
 
 SUPPORTED, UNSUPPORTED, DEPENDS, UNDECIDED = "supported", "not supported", "depends on the assumption", "undecided"
 Rows = list[dict[str, Any]]
@@ -63,7 +64,7 @@ def _number(arch: str, assumption: str, method: str, runs: list[Result]) -> dict
         "standard_deviation": statistics.stdev(ours.values()) if len(ours) > 1 else None,
         "n": len(ours),
         "by_seed": ours,
-        "pgd_fools": statistics.fmean(final_fooling("pgd")(run) for run in runs),
+        "pgd_fools": statistics.fmean(fooling("pgd")(run) for run in runs),
         "tolerance": TOLERANCE,
         "tolerance_reason": TOLERANCE_REASON,
         "reproduced": None if paper is None else _reproduces(mean, paper),

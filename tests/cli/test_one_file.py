@@ -1,4 +1,4 @@
-"""An attack, a network, a regularizer and an optimizer in one file, on the command line as refimpl's own are."""
+"""One of each kind of thing in one file: on the command line they are as refimpl's own."""
 
 import importlib
 import json
@@ -8,22 +8,30 @@ import sys
 from pathlib import Path
 
 import pytest
+from refimpl_figures.base import FIGURES
 
 from refimpl.attacks import ATTACKS
+from refimpl.bench import BENCHMARKS
 from refimpl.networks import NETWORKS
 from refimpl.optimizers import OPTIMIZERS
 from refimpl.regularizers import REGULARIZERS
 from refimpl.runs.toml import read_table
 
-REGISTRIES = {"attacks": ATTACKS, "networks": NETWORKS, "regularizers": REGULARIZERS, "optimizers": OPTIMIZERS}
+REGISTRIES = {
+    registry.package: registry for registry in (ATTACKS, NETWORKS, REGULARIZERS, OPTIMIZERS, BENCHMARKS, FIGURES)
+}
 
-MODULE = """
+MODULE = '''
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from matplotlib.figure import Figure
+
 from refimpl.attacks.base import ATTACKS, InputAttack
+from refimpl.bench.base import BENCHMARKS, Benchmark
+from refimpl.bench.timing import row
 from refimpl.backend import namespace
 from refimpl.layers import affine
 from refimpl.networks import NETWORKS, Network
@@ -31,7 +39,9 @@ from refimpl.optimizers import OPTIMIZERS, Optimizer
 from refimpl.regularizers import REGULARIZERS, Regularizer
 from refimpl.rng import stream
 from refimpl.settings import setting
+from refimpl.runs.folder import list_runs
 from refimpl.tape import record
+from refimpl_figures.base import FIGURES, RunsFigure
 
 
 @ATTACKS.register("mine")
@@ -92,7 +102,35 @@ class SignDescent(Optimizer):
         xp = namespace(params["W1"])
         moved = {n: xp.sign(g) * xp.astype(xp.abs(g) > self.eps, g.dtype) for n, g in grads.items()}
         return {n: p - self.learning_rate * moved[n] for n, p in params.items()}, state
-"""
+
+
+@BENCHMARKS.register("mine")
+@dataclass(frozen=True, kw_only=True)
+class Nothing(Benchmark):
+    """Do nothing, in turn."""
+
+    name: ClassVar[str] = "mine"
+    hours: float = setting(0.0, "How long.", at_least=0)
+
+    def rows(self, note):
+        times = [1.0 + self.hours] * self.repeats
+        return [row("nothing", times, "nothing else", times)]
+
+
+class Epochs(RunsFigure):
+    name = "mine"
+
+    def collect(self, runs, assumption):
+        return {"run": [0], "epochs": [len(list_runs(runs)[0].history)]}
+
+    def draw(self, columns):
+        figure = Figure()
+        figure.subplots().plot(columns["run"], columns["epochs"], "o")
+        return figure
+
+
+FIGURES.register("mine")(Epochs())
+'''
 
 TRAIN = (
     *("train", "--dataset", "strokes-small", "--epochs", "2", "--out", "run", "--no-report"),
@@ -130,7 +168,7 @@ def installed(tmp_path, monkeypatch):
     about = site / "third_party-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: third-party\nVersion: 1.0\n")
-    points = "".join(f"[refimpl.{name}]\nmine = third_party\n" for name in REGISTRIES)
+    points = "".join(f"[{group}]\nmine = third_party\n" for group in REGISTRIES)
     (about / "entry_points.txt").write_text(points)
     monkeypatch.setenv("PYTHONPATH", str(site))
 
@@ -157,6 +195,10 @@ def test_what_is_registered_is_trained_attacked_and_measured(refimpl, registered
     assert found[0]["n_fooled"] == 0 < found[2]["n_fooled"]
     assert Path("run/attacks/mine-eps0.05-turns3-momentum0.1.json").is_file()
     assert "10 x 784" in refimpl("measure", "run").stdout
+    refimpl("figures", "mine", "--runs", "run", "--out", "pictures", "--format", "png")
+    assert Path("pictures/mine.csv").read_text() == "run,epochs\n0,2\n"
+    (timed,) = json.loads(refimpl("bench", "mine", "--hours", "2", "--repeats", "3", "--json").stdout)["benchmarks"]
+    assert (timed["name"], timed["ours_s"], timed["repeats"]) == ("nothing", 3.0, 3)
     refimpl("train", "--config", "run/config.toml", "--out", "again", "--no-report")
     assert Path("again/history.jsonl").read_bytes() == Path("run/history.jsonl").read_bytes()
 
@@ -181,3 +223,6 @@ def test_what_a_package_adds_by_entry_points_is_there_in_every_process(installed
     (found,) = json.loads(installed("attack", "run", "--attack", "mine", "--eps", "0.05", "--json").stdout)["attacks"]
     assert (found["attack"], found["n"]) == ("mine", 300)
     assert "--mine-term-centre" in installed("train", "--help").stdout
+    assert "--hours" in installed("bench", "mine", "--help").stdout
+    installed("figures", "mine", "--runs", "run", "--out", "pictures", "--format", "png")
+    assert Path("pictures/mine.png").is_file()
