@@ -508,3 +508,31 @@ def test_attacks_run_on_every_backend(be, rng):
     for result, expected in zip(attacks(be.array(x), here), attacks(x, target), strict=True):
         assert str(be.host(result).dtype) == be.dtype
         assert_allclose(be.host(result), expected, rtol=be.tolerance, atol=be.tolerance)
+
+
+def test_clipped_pgd_in_the_l2_ball_moves_along_the_gradient_and_stops_at_the_edge_of_the_box():
+    """One step of the whole budget along g = (3, 4): by 0.3 and 0.4, of which the second pixel has 0.1 left."""
+    x = np.array([[0.5, 0.9], [0.2, 0.1]])
+    gradient = np.array([[3.0, 4.0], [-3.0, 4.0]])
+    x_adv = pgd_l2(lambda x: gradient, x, eps=0.5, step_size=0.5, steps=1, clip=(0.0, 1.0))
+    assert_allclose(x_adv, [[0.8, 1.0], [0.0, 0.5]])
+    again = pgd_l2(lambda x: gradient, x, eps=0.5, step_size=0.25, steps=6, clip=(0.0, 1.0))
+    assert (np.sign(again - x) == np.sign(gradient)).all()
+    assert again[0, 1] == 1.0
+
+
+def test_random_points_are_uniform_in_the_ball():
+    """The mean, the variance and the share of the inner half of 20,000 draws, each within five standard errors."""
+    x = np.full((200, 100), 0.5)
+    eta = random_point(np.random.default_rng(1), x, 0.1, bounds(x, 0.1)) - x
+    assert abs(eta.mean()) < 5 * 0.1 / np.sqrt(3 * eta.size)
+    assert_allclose((eta**2).mean(), 0.1**2 / 3, rtol=5 * np.sqrt(4 / 5 / eta.size))
+    assert abs((np.abs(eta) < 0.05).mean() - 0.5) < 5 * 0.5 / np.sqrt(eta.size)
+
+
+def test_a_zero_gradient_moves_nothing_on_any_backend(be):
+    """Where the sign has no faster twin, too."""
+    x, gradient = np.array([[0.2, 0.4, 0.6]]), np.array([[0.0, 2.0, -0.0]])
+    moved = fgsm(lambda x: be.array(gradient), be.array(x), eps=0.1)
+    assert_allclose(be.host(moved), [[0.2, 0.5, 0.6]], rtol=1e-6)
+    assert_array_equal(be.host(moved)[0, ::2], be.host(be.array(x))[0, ::2])

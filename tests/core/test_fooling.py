@@ -216,3 +216,30 @@ def test_labels_that_are_no_classes_are_refused(network):
     for evaluate, attack in ((fooling, FGSM()), (fooling_weights, InputWeight())):
         with pytest.raises(UsageError, match="labels must be from 0 to 9, got 0 to 10"):
             evaluate(network, params, inputs, [attack])
+
+
+class Beyond(FGSM):
+    """An attack that leaves its ball by a tenth."""
+
+    def perturb(self, target, x, y, starts=(), surrogate=None):
+        return x + np.float32(1.1 * self.eps)
+
+
+class BeyondWeights(InputWeight):
+    """An attack that leaves the box of the inputs, or of the weights, by a tenth."""
+
+    def perturb_all(self, at, params, x, y, chunk=256):
+        if self.eps:
+            return x + np.float32(1.1 * self.eps), params
+        return x, {name: p + np.float32(1.1 * self.eps_weights) * (name == "W2") for name, p in params.items()}
+
+
+def test_no_attack_is_trusted(net, images):
+    labels = predictions(net, images)
+    with pytest.raises(NumericalError, match="left the l_inf ball"):
+        run(net, images, labels, Beyond(eps=0.1))
+    inputs = LabelledImages(images, labels.astype(np.uint8), NUMPY)
+    with pytest.raises(NumericalError, match="left the l_inf ball"):
+        fooling_weights(NETWORK, net, inputs, [BeyondWeights(eps=0.1, eps_weights=0.0)])
+    with pytest.raises(NumericalError, match="weights W2 left their box"):
+        fooling_weights(NETWORK, net, inputs, [BeyondWeights(eps=0.0, eps_weights=0.01)])

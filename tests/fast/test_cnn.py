@@ -159,3 +159,18 @@ def test_weights_of_another_net_are_refused(rng):
     params, *_ = problem(rng, small())
     with pytest.raises(UsageError, match=r"cnn with these settings has W3 \(6, 45\), got \(6, 20\)"):
         accelerate(small(side=20)).gradients(params).logits(np.zeros((2, 400)))
+
+
+@pytest.mark.parametrize("rows", [(0, 1), (1, 0)])
+def test_of_equal_entries_the_first_is_the_largest_in_either_row_of_a_window(rows):
+    """Filters of one pixel on images whose rows differ and whose columns do not: exact ties within a row."""
+    network = CNN(filters=(1, 1), kernel=1, side=4, hidden_units=2, classes=2, activation="identity")
+    params = network.init(NUMPY, 0, "float64")
+    params = {name: np.ones_like(p) if p.ndim == 4 else p for name, p in params.items()}
+    image = np.tile(np.array(rows, float).repeat(4).reshape(2, 4), (2, 1))
+    x, y = image.reshape(1, 16), np.array([1])
+    gradient = accelerate(network).gradients(params).loss(y)(x)
+    assert_allclose(gradient, loss_gradient(network, params, y)(x), rtol=1e-12)
+    assert_array_equal(
+        gradient.reshape(4, 4) != 0, [[False] * 4] * 4 + np.outer(np.eye(4)[rows.index(1)], np.eye(4)[0]) > 0
+    )
