@@ -43,7 +43,7 @@ TESTS = {
     "refimpl/measures/information.py": ("core/test_information.py",),
     "refimpl/measures/certificates.py": ("core/test_margin_bound.py", "core/test_input_weight.py"),
     "refimpl/measures": ("core/test_metrics.py", "core/test_fooling.py", "core/test_input_weight.py"),
-    "refimpl/optimizers": ("core/test_optim.py", "core/test_train.py"),
+    "refimpl/optimizers": ("core/test_optim.py", "core/test_train.py", "fast/test_training.py"),
     "refimpl/training": ("core/test_train.py", "core/test_monitor.py"),
     "refimpl/low_rank": ("low_rank/",),
     "refimpl/fast": ("fast/",),
