@@ -31,8 +31,6 @@ MAY_IMPORT = {
     "fast twins": {"core", "neighbours", "fast twins"},
     "machinery": {"core", "neighbours", "machinery"},
 }
-FAST_AS_WELL = ("bench",)
-"""Benchmarks time the fast twins by name; all else finds them through `runs.fast_twins`, or does without."""
 
 
 def package(name: str) -> str:
@@ -72,10 +70,9 @@ def test_every_package_is_in_a_wing():
 
 @pytest.mark.parametrize("path", WINGED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_wing_imports_only_what_it_may(path):
-    here = belongs_to(path)
+    wing = WINGS[belongs_to(path)]
     for name in inside(path):
-        there = WINGS[package(name)]
-        assert there in MAY_IMPORT[WINGS[here]] or (here in FAST_AS_WELL and there == "fast twins"), name
+        assert WINGS[package(name)] in MAY_IMPORT[wing], name
 
 
 @pytest.mark.parametrize("path", [p for p in WINGED if WINGS[belongs_to(p)] == "core"], ids=lambda path: path.stem)
