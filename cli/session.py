@@ -1,6 +1,9 @@
 """What a command needs before it can work on a run: its data, threads, and what a polite kill does."""
 
+import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,13 +40,25 @@ def blas_threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM, a cluster's polite kill, do what Ctrl-C does."""
+    """Let SIGTERM, a cluster's polite kill, do what Ctrl-C does.
+
+    Where an exception cannot leave (a callback of the garbage collector, `__del__`) Python prints it and goes on. An
+    interrupt that ends so is sent again.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> Any:
         raise KeyboardInterrupt
 
+    def send_again(lost: "sys.UnraisableHookArgs") -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        else:
+            shown(lost)
+
     previous = signal.signal(signal.SIGTERM, interrupt)
+    shown, sys.unraisablehook = sys.unraisablehook, send_again
     try:
         yield
     finally:
+        sys.unraisablehook = shown
         signal.signal(signal.SIGTERM, previous)

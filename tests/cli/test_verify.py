@@ -1,7 +1,9 @@
 """`refimpl verify`: what it prints, its exit codes, its processes."""
 
+import gc
 import importlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -10,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from refimpl_cli.session import sigterm_interrupts
 
 
 def last_object(result):
@@ -94,14 +97,14 @@ def test_verify_ends_with_5_where_a_statement_or_a_derivative_is_wrong(refimpl, 
 
 def test_verify_interrupted_ends_its_processes(tmp_path):
     command = [sys.executable, "-m", "refimpl_cli", "verify", "--examples", "100000", "--jobs", "2"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    assert "2 processes" in process.stderr.readline()
-    time.sleep(2)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    started = children.read_text().split() if children.exists() else []
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=20)
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "2 processes" in process.stderr.readline()
+        time.sleep(2)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        started = children.read_text().split() if children.exists() else []
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stdout == ""
     assert stderr == "refimpl: interrupted\n"
@@ -109,6 +112,24 @@ def test_verify_interrupted_ends_its_processes(tmp_path):
     while any(map(running, started)):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_an_interrupt_lost_in_the_garbage_collector_comes_again(capfd):
+    def meet(phase, info):
+        if phase == "start":
+            gc.callbacks.remove(meet)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.001)
+
+    def work():
+        with sigterm_interrupts():
+            gc.collect()
+            time.sleep(10)
+
+    gc.callbacks.append(meet)
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert capfd.readouterr().err == ""
 
 
 def running(process: str) -> bool:
