@@ -5,12 +5,14 @@ import os
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
 import pytest
 from backends import BACKENDS, TestBackend
+from chromium import Chromium, installed
 from click.testing import CliRunner, Result
 from hypothesis import settings
 from jaxtyping import config
@@ -60,3 +62,14 @@ def refimpl():
         return result
 
     return invoke
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """A headless browser, where the machine has one."""
+    program = installed()
+    if not program:
+        pytest.skip("no Chromium is installed: how pages look is not tested")
+    browser = Chromium(program, tmp_path_factory.mktemp("chromium"))
+    yield browser
+    browser.close()

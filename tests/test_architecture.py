@@ -23,7 +23,7 @@ WINGS = {
     **dict.fromkeys(CORE, "core"),
     **dict.fromkeys(("low_rank", "theory"), "neighbours"),
     "fast": "fast twins",
-    **dict.fromkeys(("data", "runs", "experiments", "bench"), "machinery"),
+    **dict.fromkeys(("data", "runs", "experiments", "bench", "webpage"), "machinery"),
 }
 MAY_IMPORT = {
     "core": {"core"},
