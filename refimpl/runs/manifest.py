@@ -91,7 +91,7 @@ def processor() -> str:
 
 def git_state() -> dict[str, Any] | None:
     """Commit of the source tree and whether it was changed since; None for an installed package."""
-    source = Path(__file__).resolve().parent.parent
+    source = Path(__file__).resolve().parents[2]
     if not (source / ".git").exists():
         return None
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,3 +38,12 @@ def test_an_environment_does_not_differ_from_itself():
 def test_without_the_variable_no_kernel_was_chosen(monkeypatch):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     assert environment("numpy")["openblas_coretype"] is None
+
+
+def test_the_commit_of_a_clone_is_named():
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        pytest.skip("these files are no clone")
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    head = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    assert environment("numpy")["git"]["commit"] == head
