@@ -2,6 +2,7 @@
 
 import csv
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,10 +10,22 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from refimpl.atomic import write_bytes, write_text
+
+WIDTH = 6.5
+"""Inches, the text of a page."""
+
+CHARACTERS, LINE_HEIGHT = 128, 0.14
+"""Of text above a figure: how many fit beside each other, and inches between two lines."""
+
+COLORS = 7
+DASHES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "^", "D", "v", "X", "<", "P", ">", "*")
 
 
 @dataclass(frozen=True)
@@ -66,3 +79,40 @@ def styled() -> Any:
     """A context in which figures look alike."""
     with as_file(files(__package__) / "paper.mplstyle") as sheet:
         return matplotlib.style.context(sheet)
+
+
+def figure(height: float, *texts: str) -> Figure:
+    """An empty figure, `WIDTH` by `height` inches beneath texts that say what it shows, of what, and how to read it."""
+    lines = [line for text in texts for line in textwrap.wrap(text, CHARACTERS, break_on_hyphens=False)]
+    made = Figure(figsize=(WIDTH, height + LINE_HEIGHT * len(lines)))
+    made.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=7, linespacing=1.3, parse_math=False)
+    return made
+
+
+def style(i: int) -> dict[str, Any]:
+    """Colour, dashes and marker of the i-th line, alike in no two of them for 28 lines."""
+    return {
+        "color": f"C{i % COLORS}",
+        "linestyle": DASHES[i // COLORS % len(DASHES)],
+        "marker": MARKERS[i % len(MARKERS)],
+        "markersize": 3,
+    }
+
+
+def sparse_markers(i: int) -> dict[str, Any]:
+    """Markers of the i-th line of many points: a few of them, not where those of the lines beside it are."""
+    return {"markevery": (0.02 + 0.025 * (i % 10), 0.25)}
+
+
+def widen(axes: Sequence[Axes], fraction: float = 0.2) -> None:
+    """Make each y axis span at least this fraction of its largest value, so that what hardly changes looks so."""
+    for ax in axes:
+        low, high = ax.get_ylim()
+        lacking = fraction * max(abs(low), abs(high)) - (high - low)
+        if lacking > 0:
+            ax.set_ylim(low - lacking / 2, high + lacking / 2)
+
+
+def colours(name: str) -> matplotlib.colors.Colormap:
+    """A colour map in which what is no number is grey."""
+    return matplotlib.colormaps[name].with_extremes(bad="0.75")

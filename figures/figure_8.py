@@ -11,4 +11,4 @@ METHODS = (
     "joint-0.001",
     "l1-0.01-joint-0.001",
 )
-FIGURES.register("8")(Weights("figure-8", __doc__, "fcnn", "W1", METHODS, images=True))
+FIGURES.register("8")(Weights("figure-8", __doc__, "fcnn", "W1", METHODS, images=True, own_scales=True))

@@ -12,17 +12,23 @@ from refimpl.attacks import InputWeight
 from refimpl.errors import DataError
 
 from .base import FIGURES, Columns, RunsFigure
-from .pooling import Attacked, Key, attacked, mean_and_range, pooled
+from .caption import caption
+from .drawing import figure
+from .pooling import FACTS, Attacked, Key, attacked, facts, mean_and_range, pooled
 
 TITLES = {
-    "natural": "natural training",
+    "natural": "naturally",
     "pgd": "against perturbed inputs",
     "weights": "against perturbed weights",
     "pgd-weights": "against both",
-    "margin-reach": "the margins' reach in the loss",
-    "margin-bound": "the margin bound in the loss",
+    "margin-reach": "with the margins' reach in the loss",
+    "margin-bound": "with the margin bound in the loss",
 }
-COLUMNS = ("method", "mode", "eps", "eps_weights", "accuracy", "low", "high", "seeds")
+READING = (
+    "A panel for each way of training, all in one scale; numbers are means over seeds, in per cent of all inputs. "
+    f"The attack takes {InputWeight.steps} steps on inputs and weights at once."
+)
+COLUMNS = (*FACTS, "method", "mode", "eps", "eps_weights", "accuracy", "low", "high", "seeds")
 
 
 class InputWeightSurface(RunsFigure):
@@ -45,7 +51,7 @@ class InputWeightSurface(RunsFigure):
         columns: Columns = {name: [] for name in COLUMNS}
         for key, same in sorted(found.items(), key=lambda item: (_order(item[0][0]), item[0])):
             values = [100 * one.summary["adversarial_accuracy"] for one in same]
-            for name, value in zip(COLUMNS, (*key, *mean_and_range(values), len(values)), strict=True):
+            for name, value in zip(COLUMNS, (*facts(same[0]), *key, *mean_and_range(values), len(values)), strict=True):
                 columns[name].append(value)
         return columns
 
@@ -55,20 +61,23 @@ class InputWeightSurface(RunsFigure):
         table = {name: values[table["mode"] == "simultaneous"] for name, values in table.items()}
         methods = list(dict.fromkeys(table["method"].tolist()))
         down = -(-len(methods) // 2)
-        figure = Figure(figsize=(7.0, 2.5 * down + 0.3))
-        axes = figure.subplots(down, 2, squeeze=False).ravel()
+        drawn = figure(
+            2.0 * down, "Accuracy under attacks on inputs and weights together, by the radius of each",
+            caption(columns), READING,
+        )  # fmt: skip
+        axes = drawn.subplots(down, 2, squeeze=False).ravel()
         for ax, method in zip(axes, methods, strict=False):
             rows = {name: values[table["method"] == method] for name, values in table.items()}
             shown = _panel(ax, rows)
-            ax.set_title(TITLES.get(method, method))
+            ax.set_title(f"trained: {TITLES.get(method, method)}")
         for ax in axes[len(methods) :]:
             ax.set_visible(False)
         for ax in axes[::2]:
-            ax.set_ylabel(r"inputs, $\epsilon_x$")
+            ax.set_ylabel(r"inputs, $\epsilon_x$ (pixels in [0, 1])")
         for ax in axes[max(0, len(methods) - 2) : len(methods)]:
-            ax.set_xlabel(r"weights, $\epsilon_W$")
-        figure.colorbar(shown, ax=axes.tolist(), shrink=0.6, label="accuracy under attack, %")
-        return figure
+            ax.set_xlabel(r"each weight, $\epsilon_W$")
+        drawn.colorbar(shown, ax=axes.tolist(), shrink=0.6, aspect=30, label="accuracy under attack, %")
+        return drawn
 
 
 def _panel(ax: Axes, rows: dict[str, np.ndarray]) -> Any:

@@ -7,17 +7,27 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from refimpl.attacks import ATTACKS
 from refimpl.errors import DataError
 
 from .base import FIGURES, Columns, RunsFigure
-from .pooling import Attacked, Key, attacked, mean_and_range, pooled
+from .caption import caption
+from .drawing import figure, sparse_markers, style
+from .pooling import FACTS, Attacked, Key, attacked, facts, mean_and_range, pooled
 
-COLUMNS = ("panel", "series", "eps", "rank", "index", "mean", "low", "high", "runs")
+COLUMNS = (*FACTS, "panel", "series", "eps", "rank", "index", "mean", "low", "high", "seeds")
 FULL, LOW = "pgd-l2", "lora-pgd"
+NAMES = {LOW: "low-rank PGD", FULL: "PGD"}
+"""The attacks as readers of the figure know them, where a series begins with one."""
+
+READING = (
+    "Above: how many inputs each attack fools, means over seeds; bars: their range. Truncated: PGD's perturbation, cut "
+    "to the rank; warm: begun at one step of PGD, truncated; matched: with the budget that gives PGD's nuclear norm. "
+    "Below: how the relative change of an image's singular values is shared among them, largest first; where one "
+    "vanishes there is no line."
+)
 
 
 class LowRankAttack(RunsFigure):
@@ -46,27 +56,22 @@ class LowRankAttack(RunsFigure):
         for (_, series, eps, rank), same in sorted(found.items()):
             if eps not in budgets:
                 continue
-            _add(columns, ("fooling", series, eps, rank, 0), [100 * one.summary["fooling_ratio"] for one in same])
+            of = facts(same[0])
+            _add(columns, (*of, "fooling", series, eps, rank, 0), [100 * one.summary["fooling_ratio"] for one in same])
             if series in (LOW, FULL):
                 spectra = zip(*(one.summary["spectral_fraction"] for one in same), strict=True)
                 for i, fractions in enumerate(spectra, start=1):
-                    _add(columns, ("spectrum", series, eps, rank, i), fractions)
+                    _add(columns, (*of, "spectrum", series, eps, rank, i), fractions)
         return columns
 
     def draw(self, columns: Columns) -> Figure:
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         budgets, full = sorted({row["eps"] for row in rows}), max(row["rank"] for row in rows)
-        figure = Figure(figsize=(max(7.0, 2.5 * len(budgets)), 5.4))
-        axes = figure.subplots(2, len(budgets), squeeze=False, sharey="row")
-        for (above, below), eps in zip(axes.T, budgets, strict=True):
-            _fooling(above, [row for row in rows if (row["panel"], row["eps"]) == ("fooling", eps)], full)
-            _spectrum(below, [row for row in rows if (row["panel"], row["eps"]) == ("spectrum", eps)], full)
-            above.set_title(rf"$\ell_2$ budget {eps:g}")
-        axes[0, 0].set_ylabel("fooling ratio, %")
-        axes[1, 0].set_ylabel("share of relative change")
-        for ax in axes[:, -1]:
-            ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
-        return figure
+        drawn = figure(5.6, "Low-rank PGD beside PGD in the same ℓ2 ball", caption(columns), READING)
+        (above,), (below,) = drawn.subfigures(2, 1, squeeze=False)
+        _fooling(above, [row for row in rows if row["panel"] == "fooling"], budgets, full)
+        _spectrum(below, [row for row in rows if row["panel"] == "spectrum"], budgets, full)
+        return drawn
 
 
 def _results(runs: Path) -> Iterator[tuple[Key, Attacked]]:
@@ -97,29 +102,43 @@ def _add(columns: Columns, key: tuple[Any, ...], values: Sequence[float]) -> Non
         columns[name].append(value)
 
 
-def _fooling(ax: Axes, rows: list[dict[str, Any]], full: int) -> None:
-    for i, series in enumerate(dict.fromkeys(row["series"] for row in rows)):
-        own = [row for row in rows if row["series"] == series]
-        rank, mean, low, high = (np.array([row[key] for row in own]) for key in ("rank", "mean", "low", "high"))
-        color = "0.4" if series == FULL else f"C{i}"
-        if series == FULL:
-            ax.axhline(mean[0], color=color, linestyle="--", linewidth=1)
-        ax.errorbar(rank, mean, [mean - low, high - mean], fmt="o-", color=color, markersize=3, label=series)
-    ax.set(xlabel="rank", xlim=(0, full + 1))
+def _fooling(part: SubFigure, rows: list[dict[str, Any]], budgets: list[float], full: int) -> None:
+    axes = part.subplots(1, len(budgets), squeeze=False, sharey=True)[0]
+    names = list(dict.fromkeys(row["series"] for row in rows))
+    for ax, eps in zip(axes, budgets, strict=True):
+        for i, series in enumerate(names):
+            own = [row for row in rows if (row["series"], row["eps"]) == (series, eps)]
+            rank, mean, low, high = (np.array([row[key] for row in own]) for key in ("rank", "mean", "low", "high"))
+            how = style(i) | ({"color": "0.4"} if series == FULL else {})
+            ax.errorbar(rank, mean, [mean - low, high - mean], label=_named(series), linewidth=1, **how)
+            if series == FULL:
+                ax.axhline(mean[0], color="0.4", linestyle="--", linewidth=0.8)
+        ax.set(xlabel="rank", xlim=(0, full + 1), ylim=(0, 103), title=f"ε = {eps:g} (ℓ2)")
+    axes[0].set_ylabel("fooling ratio, %")
+    part.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
 
-def _spectrum(ax: Axes, rows: list[dict[str, Any]], full: int) -> None:
+def _spectrum(part: SubFigure, rows: list[dict[str, Any]], budgets: list[float], full: int) -> None:
     """Of PGD and of low-rank PGD at each rank, dark to light."""
+    axes = part.subplots(1, len(budgets), squeeze=False, sharey=True)[0]
     ranks = sorted({row["rank"] for row in rows if row["series"] == LOW})
     shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(ranks)))
     lines = [(LOW, rank, shade) for rank, shade in zip(ranks, shades, strict=True)]
-    for series, rank, color in [*lines, (FULL, full, "0.4")]:
-        own = [row for row in rows if (row["series"], row["rank"]) == (series, rank)]
-        style = "--" if series == FULL else "-"
-        label = series if series == FULL else f"{series}, rank {rank:g}"
-        fraction = [row["mean"] or math.nan for row in own]
-        ax.plot([row["index"] for row in own], fraction, style, color=color, label=label)
-    ax.set(xlabel="i-th singular value", xlim=(1, full), yscale="log")
+    for ax, eps in zip(axes, budgets, strict=True):
+        for i, (series, rank, color) in enumerate([*lines, (FULL, full, "0.4")]):
+            own = [row for row in rows if (row["series"], row["rank"], row["eps"]) == (series, rank, eps)]
+            fraction = [row["mean"] or math.nan for row in own]
+            how = style(i) | {"color": color, "linestyle": "--" if series == FULL else "-"} | sparse_markers(i)
+            name = _named(series) + (f", rank {rank:g}" if series == LOW else "")
+            ax.plot([row["index"] for row in own], fraction, linewidth=1, label=name, **how)
+        ax.set(xlabel="i-th singular value", xlim=(0, full + 1), yscale="log")
+    axes[0].set_ylabel("fraction of the relative change")
+    part.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+
+
+def _named(series: str) -> str:
+    attack, *settings = series.split(", ")
+    return ", ".join([NAMES[attack], *settings])
 
 
 FIGURES.register("low-rank-attack")(LowRankAttack())

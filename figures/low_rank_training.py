@@ -12,9 +12,15 @@ from refimpl.errors import DataError
 from refimpl.runs.config import Config
 
 from .base import FIGURES, Columns, RunsFigure
-from .pooling import Attacked, Key, attacked, mean_and_range, pooled
+from .caption import caption
+from .drawing import figure, style
+from .pooling import FACTS, Attacked, Key, attacked, facts, mean_and_range, pooled
 
-COLUMNS = ("attack", "net", "eps", "mean", "low", "high", "seeds")
+COLUMNS = (*FACTS, "attack", "net", "eps", "mean", "low", "high", "seeds")
+READING = (
+    "Lines: means over seeds; bands: their range. Low rank: layers kept at a fraction of their full rank with "
+    "condition numbers of at most 1 + tau; truncated: cut to that rank after training."
+)
 PANELS = {"fgsm": "FGSM", "pgd": "PGD"}
 
 
@@ -36,28 +42,28 @@ class LowRankTraining(RunsFigure):
         columns: Columns = {name: [] for name in COLUMNS}
         for (attack, net, eps), same in sorted(((a, net, eps), same) for (net, a, eps), same in found.items()):
             values = [100 * one.summary["adversarial_accuracy"] for one in same]
-            row = (attack, net, eps, *mean_and_range(values), len(values))
+            row = (*facts(same[0]), attack, net, eps, *mean_and_range(values), len(values))
             for name, value in zip(COLUMNS, row, strict=True):
                 columns[name].append(value)
         return columns
 
     def draw(self, columns: Columns) -> Figure:
         table = {name: np.asarray(values) for name, values in columns.items()}
-        figure = Figure(figsize=(7.0, 3.6))
-        axes = figure.subplots(1, len(PANELS), sharey=True)
+        drawn = figure(3.1, "Low-rank nets under attack, beside full ones", caption(columns), READING)
+        axes = drawn.subplots(1, len(PANELS), sharey=True)
         nets = sorted(set(columns["net"]))
         for ax, (attack, title) in zip(axes, PANELS.items(), strict=True):
             for i, net in enumerate(nets):
                 chosen = (table["attack"] == attack) & (table["net"] == net)
                 eps, mean, low, high = (table[name][chosen] for name in ("eps", "mean", "low", "high"))
-                color = "0.4" if net == "natural" else f"C{i}"
-                ax.plot(eps, mean, "--" if "truncated" in net else "-", color=color, label=net)
-                ax.fill_between(eps, low, high, color=color, alpha=0.15, linewidth=0)
-            ax.set(xlabel=r"budget $\epsilon$", ylim=(0, 100), xlim=(0, None))
-            ax.set_title(title)
-        axes[0].set_ylabel("test accuracy under attack, %")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        return figure
+                how = style(i) | ({"color": "0.4"} if net == "natural" else {})
+                how |= {"linestyle": "--" if "truncated" in net else "-"}
+                ax.plot(eps, mean, label=net, linewidth=1, **how)
+                ax.fill_between(eps, low, high, color=how["color"], alpha=0.15, linewidth=0)
+            ax.set(xlabel="ε (ℓ∞, pixels in [0, 1])", ylim=(0, 100), xlim=(0, None), title=f"attack: {title}")
+        axes[0].set_ylabel("accuracy under attack, %")
+        drawn.legend(*axes[0].get_legend_handles_labels(), title="trained", loc="outside lower center", ncols=2)
+        return drawn
 
 
 def _results(runs: Path) -> Iterator[tuple[Key, Attacked]]:

@@ -32,6 +32,15 @@ def attacked(root: Path) -> Iterator[Attacked]:
             yield Attacked(run, config, path, dict(read_json(path, AttackFile)))
 
 
+FACTS = ("arch", "dataset", "images")
+"""Columns of every figure of attacked runs."""
+
+
+def facts(one: Attacked) -> tuple[str, str, int]:
+    """Net, data set, and number of images attacked."""
+    return one.config.arch, Path(one.config.dataset).name, one.summary["n"]
+
+
 Key = tuple[Any, ...]
 
 

@@ -4,23 +4,26 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from refimpl.theory.linear import adversarial_error, l1_norm, margins, projection, sparsity
 
-from .drawing import Drawing
+from .drawing import Drawing, figure
 
 EPS = 0.35
 EXAMPLES = (
     ("the premise holds", np.array([1.0, 0.7]), np.radians(4.0)),
     ("the premise fails", np.array([1.0, 0.0]), np.radians(22.5)),
 )
+READING = (
+    f"18 examples of two classes, budget ε = {EPS} in each pixel (ℓ∞). Qw: the projection of w, s: effective "
+    "sparsity, p_ε: the fraction of examples that the attack fools. The premise of the theorem is s(Qw) ≤ s(w)."
+)
 
 
 def draw() -> Drawing:
-    figure = Figure(figsize=(7.0, 6.8))
-    axes = figure.subplots(2, 2)
+    drawn = figure(6.2, "Theorem 1 in the plane: projecting a linear classifier w on the line of the data", READING)
+    axes = drawn.subplots(2, 2, sharex=True, sharey=True)
     rows: list[dict[str, Any]] = []
     for row, (premise, w, angle) in zip(axes, EXAMPLES, strict=True):
         v = np.array([np.cos(angle), np.sin(angle)])
@@ -29,10 +32,14 @@ def draw() -> Drawing:
         Qw = projection(v[:, None]) @ w
         for ax, name, u in zip(row, ("w", "Qw"), (w, Qw), strict=True):
             rows += _panel(ax, f"{premise}: {name}", u, x, y, v)
+    for ax in axes[-1]:
+        ax.set_xlabel("pixel 1")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("pixel 2")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    drawn.legend(handles, labels, loc="outside lower center", ncols=3)
     columns = {key: [row[key] for row in rows] for key in rows[0]}
-    return Drawing("theory-plane", figure, columns)
+    return Drawing("theory-plane", drawn, columns)
 
 
 def _panel(ax: Axes, title: str, u: np.ndarray, x: np.ndarray, y: np.ndarray, v: np.ndarray) -> list[dict[str, Any]]:
@@ -59,7 +66,7 @@ def _panel(ax: Axes, title: str, u: np.ndarray, x: np.ndarray, y: np.ndarray, v:
     )  # fmt: skip
     worst = np.array([target, target - EPS * np.sign(u)])
     ax.plot(*worst.T, ".-", color="0.3", linewidth=0.8, markersize=4)
-    ax.set(xlim=(-1.75, 1.75), ylim=(-1.45, 1.45), aspect="equal", xlabel="pixel 1", ylabel="pixel 2")
+    ax.set(xlim=(-1.75, 1.75), ylim=(-1.45, 1.45), aspect="equal")
     ax.set_title(f"{title}\n$s$ = {sparsity(u):.2f}, $\\|\\cdot\\|_1$ = {l1_norm(u):.2f}, $p_\\epsilon$ = {error:.2f}")
     return [
         {"panel": title, "x1": a[0], "x2": a[1], "label": int(b), "fooled": int(c)}

@@ -4,18 +4,29 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from refimpl.parameters import as_matrix
+
 from .base import Columns, PaperFigure
-from .finished import Finished, label
+from .caption import caption
+from .drawing import colours, figure
+from .finished import FACTS, Finished, label
+
+QUANTILE = 0.995
+"""Of the sizes of the weights that share a scale: larger ones have the colour at its end."""
 
 
 @dataclass(frozen=True)
 class Weights(PaperFigure):
-    """One panel a method; white is zero, and each panel has its own scale. With `images` a row is an image."""
+    """One panel a method; white is zero. With `images` a row is an image.
+
+    One colour scale for all, or, with `own_scales`, for weights of unlike size, one for each panel.
+    """
 
     name: str
     words: str | None
@@ -24,15 +35,22 @@ class Weights(PaperFigure):
     methods: Sequence[str]
     images: bool = False
     across: int = 3
+    own_scales: bool = False
 
     def collect(self, runs: Path, assumption: str) -> Columns:
-        """A row of the table a row of a matrix, to four decimals, which is finer than the colours."""
+        """Of the first seed, a row of the table a row of a matrix, to four decimals: finer than the colours."""
         finished = Finished(runs, assumption)
-        columns: Columns = {"method": [], "row": []}
+        facts = finished.facts(self.arch)
+        columns: Columns = {name: [] for name in (*FACTS, "seed", "method", "row")}
         for method in self.methods:
-            for i, row in enumerate(finished.matrix(self.arch, method, self.layer)):
-                columns["method"].append(method)
-                columns["row"].append(i)
+            run = finished.of(self.arch, method)[0]
+            config, last = run.config, run.latest()
+            assert last is not None, "a finished run has a checkpoint"
+            budget = config.attack.eps if config.attack else ""
+            for i, row in enumerate(np.asarray(as_matrix(last.params[self.layer]))):
+                cells = (*facts, budget, config.seed, method, i)
+                for name, cell in zip((*FACTS, "seed", "method", "row"), cells, strict=True):
+                    columns[name].append(cell)
                 for j, value in enumerate(row):
                     columns.setdefault(f"w{j}", []).append(round(float(value), 4) + 0.0)
         return columns
@@ -40,28 +58,44 @@ class Weights(PaperFigure):
     def draw(self, columns: Columns) -> Figure:
         methods = np.asarray(columns["method"])
         values = np.array([columns[name] for name in columns if name.startswith("w")], float).T
+        panels = {method: values[methods == method] for method in self.methods}
         down = -(-len(self.methods) // self.across)
-        shape = values[methods == self.methods[0]].shape
-        wide = 7.5 / self.across
-        tall = 0.7 * wide if self.images else min(max(1.0, wide * shape[0] / shape[1]), 3.0)
-        figure = Figure(figsize=(7.5, (tall + 0.3) * down))
-        axes = figure.subplots(down, self.across, squeeze=False).ravel()
-        for ax in axes[len(self.methods) :]:
+        rows, entries = panels[self.methods[0]].shape
+        wide = 5.6 / self.across
+        tall = 0.8 * wide if self.images else min(max(1.0, 1.1 * wide * rows / entries), 2.4)
+        drawn = figure((tall + 0.35) * down + 0.1, self.words or "", caption(columns), self._remarks(rows, entries))
+        axes = drawn.subplots(down, self.across, squeeze=False)
+        for ax in axes.ravel()[len(self.methods) :]:
             ax.set_visible(False)
-        for ax, method in zip(axes, self.methods, strict=False):
-            W = values[methods == method]
-            self._panel(ax, mosaic(W) if self.images else W)
-            ax.set_title(label(method))
-        return figure
+        common = _limit(values)
+        for ax, (method, W) in zip(axes.ravel(), panels.items(), strict=False):
+            most = _limit(W) if self.own_scales else common
+            shown = self._panel(ax, W / most if self.own_scales else W, 1.0 if self.own_scales else most)
+            ax.set_title(label(method) + (f" (±{most:.2g})" if self.own_scales else ""))
+        words = "weight, as a fraction of the panel's ±" if self.own_scales else f"weight of {self.layer}"
+        drawn.colorbar(shown, ax=axes.ravel().tolist(), shrink=0.8, pad=0.02, aspect=30, extend="both", label=words)
+        return drawn
 
-    def _panel(self, ax: Axes, picture: np.ndarray) -> None:
-        most = float(np.nanmax(np.abs(picture))) or 1.0
-        shown = ax.imshow(picture, cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
+    def _panel(self, ax: Axes, W: np.ndarray, most: float) -> Any:
+        picture = mosaic(W) if self.images else W
+        shown = ax.imshow(picture, cmap=colours("RdBu_r"), vmin=-most, vmax=most, interpolation="nearest")
         ax.set_aspect("equal" if self.images else "auto")
-        ax.set_axis_off()
-        assert ax.figure is not None
-        bar = ax.figure.colorbar(shown, ax=ax, shrink=0.7, pad=0.02)
-        bar.ax.tick_params(labelsize=6)
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+        return shown
+
+    def _remarks(self, rows: int, entries: int) -> str:
+        if self.images:
+            what = f"each image the {entries} weights from the pixels to one of the {rows} units"
+        else:
+            what = f"a row for each of the {rows} filters, a column for each of their {entries} entries"
+        scale = "Each panel has a scale of its own, up to the ± above it" if self.own_scales else "One scale for all"
+        beyond = f"the largest {100 * (1 - QUANTILE):.1g} % of the weights are beyond it"
+        return f"A panel for each way of training, {what}. {scale}; {beyond}."
+
+
+def _limit(W: np.ndarray) -> float:
+    return float(np.quantile(np.abs(W), QUANTILE)) or float(np.abs(W).max()) or 1.0
 
 
 def mosaic(W: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ def draw(source: Source) -> Drawing:
     fooled = (
         f"{int(result.fooled.sum())} of {len(result.index)} correctly classified of {len(inputs.labels)} are fooled"
     )
-    drawn = _draw(rows, session.data.shape, attack.eps, figure(source, f"{settings}; {fooled}", 3.8))
+    drawn = _draw(rows, session.data.shape, attack.eps, figure(source, f"{settings}; {fooled}", 3.3))
     header = ("test_index", "picture", "label")
     columns: dict[str, Any] = {key: [row[key] for row in rows] for key in header}
     for j, pixels in enumerate(np.array([row["pixels"] for row in rows]).T):

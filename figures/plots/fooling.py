@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..drawing import Drawing
-from .source import AbsentError, Source, figure, number, plot_epochs, rounded, style
+from ..drawing import Drawing, style
+from .source import AbsentError, Source, figure, number, plot_epochs, rounded
 
 
 def draw(source: Source) -> Drawing:
@@ -15,7 +15,7 @@ def draw(source: Source) -> Drawing:
             rows.append((line["epoch"], name, eps, n, ratio))
     if not rows:
         raise AbsentError("train with --monitor fooling")
-    drawn = figure(source, "Fooling ratios in training", 3.3)
+    drawn = figure(source, "Fooling ratios in training", 2.9)
     ax = drawn.subplots()
     for i, (name, eps, n) in enumerate(dict.fromkeys(row[1:4] for row in rows)):
         epochs, ratios = np.array([(row[0], row[4]) for row in rows if row[1:4] == (name, eps, n)]).T

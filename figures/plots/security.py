@@ -5,8 +5,8 @@ import numpy as np
 from refimpl.measures import interval
 from refimpl.runs.compare import AttackCounts, read_attacks
 
-from ..drawing import Drawing
-from .source import AbsentError, Source, figure, norm, rounded, style
+from ..drawing import Drawing, style
+from .source import AbsentError, Source, figure, norm, rounded
 
 COLUMNS = ("attack", "norm", "n", "eps", "robust_accuracy", "low", "high")
 
@@ -19,7 +19,7 @@ def draw(source: Source) -> Drawing:
     for one in found:
         series.setdefault((one.settings.replace("-eps", "", 1), one.norm, one.n), []).append(one)
     norms = sorted({one.norm for one in found}, key=lambda one: one != "inf")
-    drawn = figure(source, "Robust accuracy against the budget of the attack", 3.6)
+    drawn = figure(source, "Robust accuracy against the budget of the attack", 3.2)
     axes = dict(zip(norms, drawn.subplots(1, len(norms), squeeze=False, sharey=True)[0], strict=True))
     columns: dict[str, list[float | str]] = {name: [] for name in COLUMNS}
     for i, ((name, ball, n), results) in enumerate(series.items()):
@@ -31,7 +31,7 @@ def draw(source: Source) -> Drawing:
         eps, accuracy, low, high = 100 * np.array(rows).T
         bars = [np.maximum(accuracy - low, 0), np.maximum(high - accuracy, 0)]
         label = f"{name}, {n} test images"
-        axes[ball].errorbar(eps / 100, accuracy, bars, fmt="o", markersize=3, capsize=2, label=label, **style(i))
+        axes[ball].errorbar(eps / 100, accuracy, bars, capsize=2, linewidth=1.1, label=label, **style(i))
     for ball, ax in axes.items():
         ax.set(xlabel=f"ε, ℓ{norm(ball)} norm, pixels in [0, 1]", ylim=(-2, 102))
         ax.set_xlim(left=-0.02 * max(one.eps for one in found if one.norm == ball))

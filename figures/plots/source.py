@@ -1,12 +1,10 @@
 """A run as pictures read it, and what their figures have in common."""
 
-import textwrap
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,11 +16,10 @@ from refimpl.runs.compare import read_history
 from refimpl.runs.folder import Run
 from refimpl.runs.session import Session, open_run
 
-WIDTH = 7.0
-"""Inches."""
+from .. import drawing
 
-COLORS = 7
-STYLES = ("-", "--", ":", "-.")
+FEW = 40
+"""Points, each of which has a marker."""
 
 
 class AbsentError(Exception):
@@ -86,23 +83,15 @@ def rounded(value: float) -> float | str:
     return "" if np.isnan(value) else float(f"{value:.6g}")
 
 
-def figure(source: Source, shows: str, height: float) -> Figure:
-    """An empty figure of `WIDTH` by `height` inches; its title says what it shows, and of which run."""
-    made = Figure(figsize=(WIDTH, height))
-    made.suptitle("\n".join(line for text in (shows, source.title) for line in textwrap.wrap(text, 100)), fontsize=9)
-    return made
-
-
-def style(i: int) -> dict[str, Any]:
-    """Colour and dashes of the i-th line, all different for 28 lines."""
-    return {"color": f"C{i % COLORS}", "linestyle": STYLES[i // COLORS % len(STYLES)]}
+def figure(source: Source, shows: str, height: float, reading: str = "") -> Figure:
+    """An empty figure; the texts above it say what it shows, of which run, and how to read it."""
+    return drawing.figure(height, shows, source.title, reading)
 
 
 def plot_epochs(ax: Axes, epochs: Iterable[int], values: Iterable[float], **how: Any) -> None:
-    """A line over epochs, with a marker for each where they are few or far apart."""
+    """A line over epochs, with few markers where they are many."""
     x, y = np.asarray(list(epochs), float), np.asarray(list(values), float)
-    marker = "o" if len(x) <= 40 else None
-    ax.plot(x, y, marker=marker, markersize=2.5, linewidth=1.1, **how)
+    ax.plot(x, y, linewidth=1.1, markevery=None if len(x) <= FEW else 0.25, **how)
     ax.set_xlabel("epoch")
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
 
@@ -113,8 +102,3 @@ def logarithmic(ax: Axes) -> None:
     ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def colours(name: str) -> matplotlib.colors.Colormap:
-    """A colour map in which what is no number is grey."""
-    return matplotlib.colormaps[name].with_extremes(bad="0.75")

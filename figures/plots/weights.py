@@ -7,8 +7,8 @@ from jaxtyping import Float
 
 from refimpl.errors import UsageError
 
-from ..drawing import Drawing
-from .source import WIDTH, AbsentError, Source, colours, figure, rounded
+from ..drawing import WIDTH, Drawing, colours
+from .source import AbsentError, Source, figure, rounded
 
 MOST = 64
 """Rows that are shown, so that each can be made out."""
@@ -23,7 +23,7 @@ def draw(source: Source) -> Drawing:
     what = "filters of the first layer" if W.ndim == 4 else "rows of W1 as images"
     picture = mosaic(shown)
     height = min(max(WIDTH * 0.85 * picture.shape[0] / picture.shape[1], 1.2), 7.0)
-    drawn = figure(source, f"Weights: {whole} {what}{beside}", height + 0.7)
+    drawn = figure(source, f"Weights: {whole} {what}{beside}", height + 0.1)
     ax = drawn.subplots()
     most = float(np.abs(shown).max()) or 1.0
     seen = ax.imshow(picture, cmap=colours("RdBu_r"), vmin=-most, vmax=most, interpolation="nearest")

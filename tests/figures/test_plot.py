@@ -96,7 +96,7 @@ def test_no_text_is_cut_or_lies_on_another(request, which, name):
     with styled(), matplotlib.rc_context({"text.parse_math": False}):
         figure = module.draw(Source(request.getfixturevalue(which), "run")).figure
         texts = texts_of(figure)
-    assert figure.get_figwidth() == 7
+    assert figure.get_figwidth() == 6.5
     assert len(texts) >= 3
     for text, box in texts:
         inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1

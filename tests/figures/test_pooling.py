@@ -123,7 +123,7 @@ def test_low_rank_attack_pools_one_net_and_refuses_another(attacked, drawn):
     for seed, accuracy in enumerate((0.3, 0.5)):
         attacked(f"natural-{seed}", replace(NATURAL, seed=seed), attacks, accuracy, spectral_fraction=spectrum)
     rows = [row for row in drawn("low-rank-attack") if row["panel"] == "fooling"]
-    assert [(row["series"], row["rank"], row["runs"]) for row in rows] == [
+    assert [(row["series"], row["rank"], row["seeds"]) for row in rows] == [
         ("lora-pgd", "3", "2"), ("lora-pgd, warm", "3", "2"), ("pgd-l2", "4", "2")
     ]  # fmt: skip
     attacked("natural-2", replace(NATURAL, seed=2), [LoraPGD(rank=3, restarts=5)], spectral_fraction=spectrum)
