@@ -1,7 +1,6 @@
 """refimpl reproduce"""
 
 import shlex
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from refimpl.experiments import (
     schedule,
 )
 from refimpl.experiments.run_experiment import RESULT
-from refimpl.experiments.tables import of_paper
+from refimpl.experiments.tables import claims_in_words, numbers_in_words, of_paper
 from refimpl.experiments.verdict import Comparison, compare, verdict
 from refimpl.runs.presets import PAPERS
 from refimpl.runs.results import to_json
@@ -165,22 +164,10 @@ def _judge(experiments: Sequence[Experiment], given: dict[str, Any]) -> None:
         show(found)
         done = sum(_done(root, one) for one in experiments)
         out.print(f"runs: {done} of {len(experiments)} done; they and verdict.json are in {root}", markup=False)
-        out.print(f"numbers: {_numbers(found)}")
-        out.print(f"claims: {_claims(found)}; {_against(against)}")
+        out.print(f"numbers: {numbers_in_words(found)}")
+        out.print(f"claims: {claims_in_words(found)}; {_against(against)}")
     if against and against.worse:
         raise VerdictError(f"worse than on record: {'; '.join(against.worse)}")
-
-
-def _numbers(found: dict[str, Any]) -> str:
-    if others := sorted({row["dataset"] for row in found["numbers"] if not of_paper(row)}):
-        return f"of {' and '.join(others)}, other data than the paper's: not compared"
-    judged = [row["reproduced"] for row in found["numbers"] if row["reproduced"] is not None]
-    return f"{sum(judged)} of {len(judged)} within {100 * TOLERANCE:g} points of the paper's"
-
-
-def _claims(found: dict[str, Any]) -> str:
-    verdicts = Counter(row["verdict"] for row in found["claims"])
-    return ", ".join(f"{n} {words}" for words, n in verdicts.items()) or "none"
 
 
 def _against(comparison: Comparison | None) -> str:

@@ -83,7 +83,7 @@ def verify(**given: Any) -> None:
         "statements": statements, "gradients": gradients, "summary": summary,
     }  # fmt: skip
     if asked.html:
-        write_text(asked.html, page(found))
+        write_text(asked.html, page(found, summary_lines(summary, asked.examples)))
         note(f"the report is in {asked.html}")
     if asked.as_json:
         report(found)

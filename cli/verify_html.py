@@ -3,55 +3,72 @@
 from html import escape
 from typing import Any
 
-STYLE = """
-body { font: 15px/1.5 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .4em .8em .4em 0; border-bottom: 1px solid #ddd; }
-td:nth-child(3) { white-space: nowrap; }
-code { font-size: .9em; overflow-wrap: anywhere; }
-.wrong { color: #b00; font-weight: bold; }
-"""
+from refimpl.webpage import Markup, Section, definitions, made_with, table, webpage
+
+TERMS = {
+    "statement": "What the paper claims, or what is claimed here beside it, of all examples of a kind. It is tried on"
+    " many drawn at random; where one refutes it, the smallest such example is looked for.",
+    "holds": "No example refutes the statement.",
+    "holds as corrected": "An example refutes the statement as printed, as was expected; none refutes the correction.",
+    "not refuted": "It should be refuted as printed, but these examples do not suffice.",
+    "refuted": "An example refutes what should hold, the statement or its correction.",
+    "w, Q, V": "A linear classifier, the projection on the subspace V of the data.",
+    "s(w), r(W)": "Effective sparsity, the l1 norm divided by the Euclidean norm; effective rank, the nuclear norm"
+    " divided by the Frobenius norm.",
+    "p_eps(w)": "The error of the classifier w when each pixel may change by eps.",
+    "derivative": "A derivative written by hand, against difference quotients or the program autograd: the"
+    " error relative to the largest entry.",
+}
 
 
-def page(found: dict[str, Any]) -> str:
-    body = [f"<p>{found['examples']} examples a claim, seed {found['seed']}, backend {escape(found['backend'])}.</p>"]
-    if found["statements"]:
-        body.append(_table(("statement", "where", "verdict", "claim"), map(_statement, found["statements"])))
+def page(found: dict[str, Any], summary: list[str]) -> str:
+    """The report, beneath the lines that sum it up."""
+    sections = [Section("terms", "Terms", definitions(TERMS))]
+    if statements := found["statements"]:
+        rows = [_statement(row) for row in statements]
+        columns = ("statement", "where", "verdict", "claim")
+        sections.append(Section("statements", "Statements", table("What the paper says, in its order", columns, rows)))
+        if refuted := [row for row in statements if row["counterexample"]]:
+            sections.append(Section("counterexamples", "Counterexamples", "".join(map(_counterexample, refuted))))
     if found["gradients"]:
-        body.append("<h2>Derivatives</h2>")
-        columns = ("derivative", "where", "against", "relative error", "allowed")
-        body.append(_table(columns, map(_derivative, found["gradients"])))
+        rows = [_derivative(row) for row in found["gradients"]]
+        header = ("derivative", "where", "against", "relative error", "allowed", "verdict")
+        sections.append(Section("derivatives", "Derivatives", table("Derivatives written by hand", header, rows)))
+    facts = made_with(found["backend"], examples=f"{found['examples']:,} a claim", seed=str(found["seed"]))
+    return webpage("What the paper says, and what holds", f"{'; '.join(summary)}.".capitalize(), sections, facts)
+
+
+def _statement(row: dict[str, Any]) -> list[str]:
+    claim = escape(row["claim"])
+    if row["correction"]:
+        claim += f"<br>Corrected: {escape(row['correction'])}"
+    if row["counterexample"]:
+        claim += f'<br><a href="#{_anchor(row)}">Counterexample to {escape(row["name"])}</a>'
+    return [row["name"], row["location"], _coloured(outcome(row), row["as_expected"]), Markup(claim)]
+
+
+def _counterexample(row: dict[str, Any]) -> str:
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>refimpl verify</title>'
-        f"<style>{STYLE}</style></head>\n<body><h1>What the paper says, and what holds</h1>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
+        f'<h3 id="{_anchor(row)}">{escape(row["name"])}</h3>\n<p>Claimed: {escape(row["claim"])}.</p>\n'
+        f"<p>But with <code>{escape(numbers(row['counterexample']))}</code>: "
+        f"<code>{escape(measurements(row))}</code>.</p>\n"
     )
 
 
-def _table(columns: tuple[str, ...], rows: Any) -> str:
-    head = "".join(f"<th>{column}</th>" for column in columns)
-    return f"<table><tr>{head}</tr>\n" + "\n".join(rows) + "\n</table>"
+def _anchor(row: dict[str, Any]) -> str:
+    return f"counterexample-{row['name']}"
 
 
-def _statement(row: dict[str, Any]) -> str:
-    claim = escape(row["claim"])
-    if row["counterexample"]:
-        claim += f"<br>But with <code>{escape(numbers(row['counterexample']))}</code>: "
-        claim += f"<code>{escape(measurements(row))}</code>."
-    if row["correction"]:
-        claim += f"<br>Corrected: {escape(row['correction'])}"
-    return _row(row, escape(row["name"]), escape(row["location"]), escape(outcome(row)), claim)
-
-
-def _derivative(row: dict[str, Any]) -> str:
+def _derivative(row: dict[str, Any]) -> list[str]:
     error, tolerance = f"{row['relative_error']:.1e}", f"{row['tolerance']:.0e}"
-    return _row(row, *map(escape, (row["name"], row["location"], row["against"], error, tolerance)))
+    verdict = _coloured("right" if row["as_expected"] else "wrong", row["as_expected"])
+    return [row["name"], row["location"], row["against"], error, tolerance, verdict]
 
 
-def _row(row: dict[str, Any], *cells: str) -> str:
-    kind = ' class="wrong"' if row["as_expected"] is False else ""
-    return f"<tr{kind}>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+def _coloured(words: str, as_expected: bool | None) -> str:
+    """Red what is wrong, amber what is open."""
+    colour = {False: "red", None: "amber"}.get(as_expected)
+    return Markup(f'<span class="{colour}">{escape(words)}</span>') if colour else words
 
 
 def outcome(row: dict[str, Any]) -> str:

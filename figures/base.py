@@ -71,6 +71,10 @@ class PaperFigure(RunsFigure):
     def title(self, assumption: str) -> str:
         return f"{self.name}-{assumption}"
 
+    def outcome(self, columns: Columns) -> str:
+        """What can be seen in the figure, for those who cannot see it."""
+        return ""
+
 
 FIGURES: Registry[Figure] = Registry("figure", __package__)
 

@@ -113,6 +113,18 @@ class Curves(PaperFigure):
         drawn.legend(handles=handles, title=LEGEND, loc="outside lower center", ncols=4)
         return drawn
 
+    def outcome(self, columns: Columns) -> str:
+        """The last mean of each method in the first panel."""
+        row = self.rows[0]
+        panel = next(iter(row.panels.values()))
+        last = {
+            method: mean
+            for of, method, mean in zip(*(columns[name] for name in ("panel", "method", "mean")), strict=True)
+            if of == panel
+        }
+        values = ", ".join(f"{label(method)} {mean:.3g}" for method, mean in last.items())
+        return f"At the end {row.label} ({panel}): {values}."
+
     def _row(self, row: Row, axes: Sequence[Axes], table: Mapping[str, np.ndarray]) -> None:
         for ax, (title, panel) in zip(axes, row.panels.items(), strict=False):
             rows = {name: values[table["panel"] == panel] for name, values in table.items()}

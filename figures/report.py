@@ -12,17 +12,29 @@ import click
 from refimpl.atomic import write_text
 from refimpl.errors import DataError
 from refimpl.experiments import JUDGED, PROFILES, TOLERANCE, TOLERANCE_REASON
-from refimpl.experiments.tables import comparison, markdown, of_paper, tables
+from refimpl.experiments.tables import claims_in_words, comparison, markdown, numbers_in_words, of_paper, tables
+from refimpl.runs.folder import list_runs
 from refimpl.runs.schema import Verdict, read_json
+from refimpl.webpage import Section, definitions, made_with, table, webpage
 
-from .base import FIGURES, PaperFigure, in_order
+from .base import FIGURES, Columns, PaperFigure, in_order
 
-STYLE = """
-body { font: 15px/1.5 sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; color: #222; }
-table { border-collapse: collapse; margin: 1em 0 2em; }
-th, td { text-align: left; vertical-align: top; padding: .3em 1em .3em 0; border-bottom: 1px solid #ddd; }
-img { max-width: 100%; }
-"""
+TERMS = {
+    "method": "How a net was trained: natural; natural-continued, the same for as many more epochs; fgsm and pgd, on"
+    " inputs attacked so; l1-0.01, nuclear-0.03, joint-0.001, with these regularizers, each with its lambda.",
+    "assumption": "What is assumed where the paper is silent: optimizer, epochs, composition of adversarial batches.",
+    "FGSM, PGD, GNM": "Attacks: one step along the sign of the loss's gradient; many small ones; a few against the"
+    " margin of the class that is nearest to it, linearized.",
+    "ε": "The budget of an attack: the most that a pixel may change, in units of pixels in [0, 1].",
+    "fooling ratio": "The fraction of correctly classified test inputs whose label changes under attack.",
+    "effective rank r(W)": "The nuclear norm of a weight matrix divided by its Frobenius norm, Eq. (3).",
+    "effective sparsity s(W)": "The sum of the sizes of its entries divided by its Frobenius norm, Eq. (2); small means"
+    " sparse.",
+    "I(x; t)": "The mutual information of the input and a hidden layer, in bits, between a lower and an upper bound.",
+    "claim, effect, verdict": "A claim of the paper is tested by effects, each a difference of two methods, seed by"
+    " seed; a verdict says what their 95 % intervals over seeds (Student) decide, under each assumption.",
+    "asterisk": f"A number within {100 * TOLERANCE:g} points of the paper's: {TOLERANCE_REASON}.",
+}
 
 
 @click.command()
@@ -44,35 +56,62 @@ def report(root: Path, out: Path | None, as_markdown: bool) -> None:
 
 
 def _page(found: dict[str, Any], root: Path) -> str:
-    words = PROFILES[found["profile"]].words
-    compared = dict.fromkeys(row["arch"] for row in found["numbers"] if of_paper(row))
-    parts = [f"<p>Profile {escape(found['profile'])}: {escape(words)}.</p>"]
-    if compared:
-        parts.append(
-            f"<p>An asterisk marks a number within {100 * TOLERANCE:g} points of the paper's; {TOLERANCE_REASON}.</p>"
-        )
-    for title, header, rows in [*tables(found), *(comparison(found, arch) for arch in compared)]:
-        parts += [f"<h2>{escape(title)}</h2>", _table(header, rows)]
-    effects = [
-        [
-            row["claim"],
-            effect["assumption"],
-            effect["effect"],
-            effect["verdict"],
-            f"{effect['mean']:+.3g}",
-            _interval(effect),
-        ]
-        for row in found["claims"]
-        for effect in row["effects"]
-    ]
-    header = ["claim", "assumption", "effect", "verdict", "difference", "95 % interval over seeds"]
-    parts += ["<h2>Effects behind the claims</h2>", _table(header, effects), "<h2>Figures</h2>", *_figures(root)]
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>refimpl report</title>'
-        f"<style>{STYLE}</style></head>\n<body><h1>The paper, reproduced</h1>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
+    profile = PROFILES.get(found["profile"])
+    summary = (
+        f"Accuracies: {numbers_in_words(found)}. Claims of the paper: {claims_in_words(found)}. "
+        f"Profile {found['profile']}{f': {profile.words}' if profile else ''}."
     )
+    sections = [
+        Section("terms", "Terms", definitions(TERMS)),
+        *_tables(found),
+        Section("effects", "Effects behind the claims", _effects(found)),
+        *_figures(root),
+    ]
+    return webpage("The paper, reproduced", summary, sections, made_with(**_facts(found, root)))
+
+
+def _facts(found: dict[str, Any], root: Path) -> dict[str, str]:
+    """Seeds of the numbers; version, dates and machines of the runs."""
+    seeds = sorted({int(seed) for row in found["numbers"] for seed in row.get("by_seed", {})})
+    manifests = [run.manifest for run in list_runs(root)]
+    if not manifests:
+        return {"seeds": _listed(seeds), "runs": f"not in {root.name}"}
+    dates = sorted(manifest.get("ended", manifest["started"])[:10] for manifest in manifests)
+    versions = _listed({manifest["packages"]["refimpl"] for manifest in manifests})
+    machines = {f"{manifest['processor']}, {manifest['cores']} cores" for manifest in manifests}
+    return {
+        "seeds": _listed(seeds),
+        "runs": f"{len(manifests)}, with refimpl {versions}, from {dates[0]} to {dates[-1]}",
+        "machines_of_the_runs": "; ".join(sorted(machines)),
+    }
+
+
+def _listed(values: Any) -> str:
+    return ", ".join(map(str, sorted(values)))
+
+
+def _tables(found: dict[str, Any]) -> Iterator[Section]:
+    for title, (first, *columns), rows in tables(found):
+        what = "test accuracy, mean ± standard deviation over seeds" if first == "method" else "what came out of each"
+        yield Section(_anchor(title), title, table(f"{title}: {what}", [first or "claim", *columns], rows))
+    for arch in dict.fromkeys(row["arch"] for row in found["numbers"] if of_paper(row)):
+        title, (first, *others), rows = comparison(found, arch)
+        named = []
+        for cell, *numbers in rows:
+            name, _, words = cell.replace("`", "").partition(": ")
+            named.append([name, words, *numbers])
+        columns = [first, "what is assumed", *others]
+        yield Section(_anchor(title), title, table(f"{title}: test accuracies", columns, named))
+
+
+def _effects(found: dict[str, Any]) -> str:
+    columns = ["claim", "assumption", "effect", "verdict", "difference", "95 % interval over seeds"]
+    rows = [
+        [row["claim"], one["assumption"], one["effect"], one["verdict"], f"{one['mean']:+.3g}", _interval(one)]
+        for row in found["claims"]
+        for one in row["effects"]
+    ]
+    return table("Each effect under each assumption: mean difference over seeds", columns, rows)
 
 
 def _interval(effect: dict[str, Any]) -> str:
@@ -80,30 +119,39 @@ def _interval(effect: dict[str, Any]) -> str:
     return "" if low is None else f"{low:+.3g} to {high:+.3g}"
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in header)]
-    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
-    return "<table>" + "\n".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+def _anchor(title: str) -> str:
+    return "-".join("".join(c if c.isalnum() else " " for c in title.lower()).split())
 
 
-def _figures(root: Path) -> Iterator[str]:
-    """Those of the paper whose runs are there, under each assumption."""
-    from .drawing import styled
-
+def _figures(root: Path) -> Iterator[Section]:
+    """Those of the paper, each under the assumptions that are judged; where runs are missing, which."""
+    missing = []
     for name in in_order(FIGURES.names()):
         figure = FIGURES[name]
         if not isinstance(figure, PaperFigure):
             continue
+        words, drawn = figure.words or figure.name, []
         for assumption in JUDGED[figure.arch]:
-            content = io.BytesIO()
             try:
-                with styled():
-                    drawn = figure.draw(figure.collect(root, assumption))
-                    drawn.savefig(content, format="png", dpi=110, metadata={"Software": None})
+                drawn.append(_figure(figure, f"{words} Assumption: {assumption}.", figure.collect(root, assumption)))
             except DataError as error:
-                yield f"<p>{escape(str(error))}</p>"
-                continue
-            words = escape(figure.words or "")
-            source = base64.b64encode(content.getvalue()).decode()
-            yield f"<h3>{words} Assumption: {assumption}</h3>"
-            yield f'<img alt="{words}" src="data:image/png;base64,{source}">'
+                missing.append(f"{words} Assumption: {assumption}: {error}")
+        if drawn:
+            yield Section(figure.name, words.rstrip("."), "".join(drawn))
+    if missing:
+        items = "\n".join(f"<li>{escape(words)}</li>" for words in missing)
+        yield Section("not-drawn", "Figures that were not drawn", f"<ul>\n{items}\n</ul>\n")
+
+
+def _figure(figure: PaperFigure, words: str, columns: Columns) -> str:
+    from .drawing import styled
+
+    content = io.BytesIO()
+    with styled():
+        figure.draw(columns).savefig(content, format="png", dpi=130, metadata={"Software": None})
+    source = base64.b64encode(content.getvalue()).decode()
+    seen = escape(f"{words} {figure.outcome(columns)}".strip())
+    return (
+        f'<figure><img alt="{seen}" src="data:image/png;base64,{source}">'
+        f"<figcaption>{escape(words)}</figcaption></figure>\n"
+    )

@@ -76,6 +76,15 @@ class Weights(PaperFigure):
         drawn.colorbar(shown, ax=axes.ravel().tolist(), shrink=0.8, pad=0.02, aspect=30, extend="both", label=words)
         return drawn
 
+    def outcome(self, columns: Columns) -> str:
+        """The largest weight of each method."""
+        sizes: dict[str, float] = {}
+        for name in columns:
+            if name.startswith("w"):
+                for method, weight in zip(columns["method"], columns[name], strict=True):
+                    sizes[method] = max(sizes.get(method, 0.0), abs(weight))
+        return f"Largest weights: {', '.join(f'{label(method)} {size:.3g}' for method, size in sizes.items())}."
+
     def _panel(self, ax: Axes, W: np.ndarray, most: float) -> Any:
         picture = mosaic(W) if self.images else W
         shown = ax.imshow(picture, cmap=colours("RdBu_r"), vmin=-most, vmax=most, interpolation="nearest")

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from .runs.manifest import environment, now
 
+SENTENCE = 40
+"""Characters of a cell, from which on it is read as a sentence."""
+
 STYLE = """
 :root {
   color-scheme: light dark;
@@ -22,7 +25,7 @@ STYLE = """
 html { -webkit-text-size-adjust: 100%; }
 body {
   font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--paper);
-  max-width: 72rem; margin: 0 auto; padding: 1rem; overflow-wrap: break-word;
+  max-width: 80rem; margin: 0 auto; padding: 1rem; overflow-wrap: break-word;
 }
 h1, h2, h3 { line-height: 1.25; text-wrap: balance; }
 h2 { margin-top: 2.5rem; padding-top: .5rem; border-top: 1px solid var(--line); }
@@ -37,8 +40,9 @@ dd { margin-left: 1.5rem; }
 .scroll:focus-visible, a:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--faint); padding-bottom: .4rem; }
-th, td { text-align: left; vertical-align: top; padding: .35rem 1.2rem .35rem 0; border-bottom: 1px solid var(--line); }
-td { overflow-wrap: normal; }
+th, td { text-align: left; vertical-align: top; padding: .35rem 1rem .35rem 0; border-bottom: 1px solid var(--line); }
+.number { white-space: nowrap; }
+.words { min-width: 15rem; max-width: 40rem; }
 th { font-weight: 600; }
 tbody th { white-space: nowrap; }
 thead th { border-bottom: 2px solid var(--faint); }
@@ -49,6 +53,7 @@ figure img { max-width: 100%; height: auto; background: #fff; }
 figcaption { color: var(--faint); }
 .green { color: var(--green); } .amber { color: var(--amber); } .red { color: var(--red); font-weight: 600; }
 footer { color: var(--faint); font-size: .92rem; }
+@media (max-width: 40rem) { tbody th { white-space: normal; } }
 @media print {
   :root {
     color-scheme: light;
@@ -60,8 +65,11 @@ footer { color: var(--faint); font-size: .92rem; }
   nav { display: none; }
   .summary { padding: 0; }
   .scroll { overflow: visible; }
-  table { font-size: 8pt; max-width: 100%; }
-  th, td, tbody th { padding: .2rem .6rem .2rem 0; overflow-wrap: anywhere; white-space: normal; }
+  table { font-size: 7.5pt; width: auto; max-width: 100%; }
+  th, td, tbody th { padding: .2rem .5rem .2rem 0; min-width: 3.8em; white-space: normal; }
+  td { overflow-wrap: anywhere; }
+  .number { white-space: nowrap; min-width: 0; }
+  .words { min-width: 8em; }
   thead { display: table-header-group; }
   tr, figure, dt { break-inside: avoid; }
   h2, h3, caption, dt { break-after: avoid; }
@@ -144,7 +152,7 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -
     """
     head = "".join(f'<th scope="col">{_html(column)}</th>' for column in columns)
     body = "\n".join(
-        f'<tr><th scope="row">{_html(first)}</th>' + "".join(f"<td>{_html(cell)}</td>" for cell in others) + "</tr>"
+        f'<tr><th scope="row">{_html(first)}</th>' + "".join(map(_cell, others)) + "</tr>"
         for first, *others in rows
     )
     return (
@@ -161,6 +169,12 @@ def definitions(terms: Mapping[str, str]) -> str:
 
 def _section(one: Section) -> str:
     return f'<section id="{one.id}">\n<h2>{escape(one.heading)}</h2>\n{one.html}</section>\n'
+
+
+def _cell(text: str) -> str:
+    """Numbers do not break; columns of sentences do not become narrow."""
+    kind = "words" if len(text) > SENTENCE else "" if any(map(str.isalpha, text)) else "number"
+    return f'<td class="{kind}">{_html(text)}</td>' if kind else f"<td>{_html(text)}</td>"
 
 
 def _html(text: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from refimpl.webpage import Markup, Section, definitions, made_with, table, webpage
 
-WIDE = table("Wide & long", ["name", *(f"column {i}" for i in range(20))], [["a-row", *["some words"] * 20]] * 3)
+WIDE = table("Wide & long", ["name", *(f"column {i}" for i in range(11))], [["a-row", *["some words"] * 11]] * 3)
 SECTIONS = [
     Section("terms", "Terms", definitions({"p<q": "p is less than q"})),
     Section("numbers", "Numbers & tables", WIDE),
@@ -24,7 +24,7 @@ def test_text_is_escaped_and_markup_is_not():
     made = table("a < b", ["x > y"], [["<i>", "1 & 2", Markup('<b class="red">3</b>')]])
     assert "<caption>a &lt; b</caption>" in made
     assert '<th scope="col">x &gt; y</th>' in made
-    assert '<th scope="row">&lt;i&gt;</th><td>1 &amp; 2</td><td><b class="red">3</b></td>' in made
+    assert '<th scope="row">&lt;i&gt;</th><td class="number">1 &amp; 2</td><td><b class="red">3</b></td>' in made
     made = webpage("<t>", Markup("<b>s</b>"), [], {"a & b": "<c>"})
     for words in ("<h1>&lt;t&gt;</h1>", '<p class="summary"><b>s</b></p>', "<dt>a &amp; b</dt><dd>&lt;c&gt;</dd>"):
         assert words in made

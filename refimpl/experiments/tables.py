@@ -1,11 +1,12 @@
 """The reproduced tables as text: Markdown for the README, rows for a page."""
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from .assumptions import ASSUMPTIONS, JUDGED
-from .paper import ACCURACY, DATASETS
+from .paper import ACCURACY, DATASETS, TOLERANCE
 from .plan import SOURCE
 
 TITLES = {"fcnn": "Table 1, fully connected net, MNIST", "cnn": "Table 2, CNN, Fashion-MNIST"}
@@ -69,6 +70,20 @@ def comparison(found: dict[str, Any], arch: str) -> Table:
     paper = ["the paper", "", *(f"{100 * accuracy:.2f} %" for accuracy in ACCURACY[arch].values()), "", "below 100 %"]
     header = ["assumption", "seeds", *methods, "points off", "PGD fools natural"]
     return f"Assumptions against {TITLES[arch]}", header, [paper, *body]
+
+
+def numbers_in_words(found: dict[str, Any]) -> str:
+    """How many accuracies are near the paper's, or that they are of other data."""
+    if others := sorted({row["dataset"] for row in found["numbers"] if not of_paper(row)}):
+        return f"of {' and '.join(others)}, other data than the paper's: not compared"
+    judged = [row["reproduced"] for row in found["numbers"] if row["reproduced"] is not None]
+    return f"{sum(judged)} of {len(judged)} within {100 * TOLERANCE:g} points of the paper's"
+
+
+def claims_in_words(found: dict[str, Any]) -> str:
+    """How many claims have which verdict."""
+    verdicts = Counter(row["verdict"] for row in found["claims"])
+    return ", ".join(f"{n} {words}" for words, n in verdicts.items()) or "none"
 
 
 def markdown(found: Sequence[Table]) -> str:

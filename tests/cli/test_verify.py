@@ -31,9 +31,12 @@ def test_verify_shows_what_holds_and_what_does_not(refimpl, tmp_path):
     assert counts == "statements: 1 hold, 1 refuted as expected and hold as corrected, 0 unexpected"
     assert re.fullmatch(r"\d+ seconds", seconds)
     page = (tmp_path / "v.html").read_text()
-    assert "<td>appendix-b-rank</td>" in page
+    assert '<th scope="row">appendix-b-rank</th>' in page
+    assert 'href="#counterexample-appendix-b-rank"' in page
+    assert "Statements: 1 hold, 1 refuted as expected" in page
     assert "has the effective rank of W~" in page
     assert "http" not in page
+    assert "300 a claim" in page
     assert not Path(".hypothesis").exists()
 
 
@@ -92,7 +95,7 @@ def test_verify_ends_with_5_where_a_statement_or_a_derivative_is_wrong(refimpl, 
     }[wrong]  # fmt: skip
     assert words in result.stdout
     assert f"1 of 2 verdicts are wrong: {name}" in result.stderr
-    assert Path("page.html").read_text().count('class="wrong"') == 1
+    assert Path("page.html").read_text().count('class="red"') == 1
 
 
 def test_verify_interrupted_ends_its_processes(tmp_path):
