@@ -1,26 +1,23 @@
 """refimpl attack"""
 
-import hashlib
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from refimpl.attacks import ATTACKS, Attack, InputAttack, InputWeight
-from refimpl.errors import DataError, UsageError
-from refimpl.measures import AttackResult, LabelledImages, fooling, fooling_weights
-from refimpl.measures.perturbation_spectrum import describe, matched
-from refimpl.runs.results import write_result
-from refimpl.runs.session import Session, full, truncated
+from refimpl.attacks import ATTACKS, Attack
+from refimpl.errors import UsageError
+from refimpl.measures import AttackResult
+from refimpl.runs.trained import Evaluation, TrainedRun, check_attack
 
 from . import options
 from .console import Bar, note, percent, report, table, warn
 from .derived import CHOSEN, Number, Option, listed, names_of, options_of
 from .help import SectionedCommand
-from .session import blas_threads, open_run
+from .session import open_run
 
 EVALUATION = "Evaluation"
 OWN = [
@@ -53,17 +50,6 @@ OWN = [
 SHARED = options.parameters(options.where, options.as_json())
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """How attacks are carried out: on how many test images, following which net, with what else, of which net."""
-
-    examples: int | None = None
-    surrogate: Session | None = None
-    match_nuclear: bool = False
-    certify: bool = False
-    truncated: float | None = None
-
-
 def _attack(run: Path, as_json: bool, **given: Any) -> None:
     """Attack the net in RUN and report the fooling ratio.
 
@@ -73,21 +59,25 @@ def _attack(run: Path, as_json: bool, **given: Any) -> None:
     --eps 0.01,8/255, are tried one by one. Results go to RUN/attacks/.
     """
     attacks = _asked(given)
-    _check(attacks[0], given)
-    session = open_run(run, given)
+    led, match_nuclear, certify = bool(given["surrogate"]), given["match_nuclear"], given["certify"]
+    check_attack(attacks[0], led=led, match_nuclear=match_nuclear, certify=certify)
+    trained = open_run(run, given)
     if given["truncate"] is not None:
-        session = truncated(session, given["truncate"])
-    surrogate = open_run(given["surrogate"], given) if given["surrogate"] else None
-    how = Evaluation(given["examples"], surrogate, given["match_nuclear"], given["certify"], given["truncate"])
-    with blas_threads(session.config.blas_threads):
-        attacks, results = carried_out(session, attacks, how)
-    saved = save(session, [_called(spec, how) for spec in attacks], results, given["save_images"])
+        trained = trained.truncated(given["truncate"])
+    how = Evaluation(
+        examples=given["examples"],
+        surrogate=open_run(given["surrogate"], given) if led else None,
+        match_nuclear=match_nuclear,
+        certify=certify,
+        save_images=given["save_images"],
+    )
+    results = evaluate(trained, attacks, how)
     summaries = [result.summary for result in results]
     if as_json:
-        report({"run": str(run), "epoch": session.epoch, "attacks": summaries})
+        report({"run": str(run), "epoch": trained.epoch, "attacks": summaries})
     else:
         show(summaries)
-        if saved:
+        if all(result.file for result in results):
             note(f"results of each example are in {run / 'attacks'}")
 
 
@@ -134,93 +124,12 @@ def _asked(given: dict[str, Any]) -> list[Attack]:
         raise UsageError("; ".join([str(error), *lists])) from None
 
 
-def _check(attack: Attack, given: dict[str, Any]) -> None:
-    """Options beside an attack's own settings that make no sense with it."""
-    follows = isinstance(attack, InputAttack) and attack.follows_surrogate
-    if given["surrogate"] and not (follows and getattr(attack, "warm_start", True)):
-        raise UsageError("a surrogate leads a warm start: give --attack lora-pgd --warm-start beside --surrogate")
-    if given["match_nuclear"] and not follows:
-        raise UsageError(f"--match-nuclear belongs to lora-pgd, not to {attack.name}")
-    if given["certify"] and not isinstance(attack, InputWeight):
-        raise UsageError(f"--certify belongs to input-weight, not to {attack.name}")
-
-
-def carried_out(
-    session: Session, attacks: Sequence[Attack], how: Evaluation
-) -> tuple[list[Attack], list[AttackResult]]:
-    """The attacks with the budgets that were used in the end, and what came of each."""
-    shape = session.data.shape
-    asked: list[Any] = [attack.for_images(shape) for attack in attacks]
-    if isinstance(asked[0], InputWeight):
-        return asked, _marked(_perturb_weights(full(session), asked, how), how)
-    images = session.data.test.images[: how.examples]
-    led = {"surrogate": str(how.surrogate.run.folder)} if how.surrogate else {}
-    more = [led | ({"matched_eps": one.eps} if how.match_nuclear else {}) for one in asked]
-    if how.match_nuclear:
-        asked = [matched(one, images, lambda both: evaluate(session, both, how)) for one in asked]
-    results = evaluate(session, asked, how)
-    for one, result, settings in zip(asked, results, more, strict=True):
-        result.summary.update(settings | (describe(images, result) if one.ball == "2" and shape[0] == 1 else {}))
-    return asked, _marked(results, how)
-
-
-def _marked(results: list[AttackResult], how: Evaluation) -> list[AttackResult]:
-    """The results, saying where they are of a truncated net."""
-    for result in results:
-        result.summary.update({} if how.truncated is None else {"truncated": how.truncated})
-    return results
-
-
-def evaluate(session: Session, attacks: Sequence[InputAttack], how: Evaluation = Evaluation()) -> list[AttackResult]:
+def evaluate(trained: TrainedRun, attacks: Sequence[Attack], how: Evaluation) -> list[AttackResult]:
     """The attacks on the test images, with a bar."""
-    inputs = _inputs(session, how)
-    follow = how.surrogate.network.gradients(how.surrogate.params) if how.surrogate else None
     names = ", ".join(dict.fromkeys(attack.name for attack in attacks))
-    with Bar(f"attacking ({names})", len(inputs.labels), "images") as bar:
-        return fooling(session.network, session.params, inputs, attacks, surrogate=follow, progress=bar.update)
-
-
-def _perturb_weights(session: Session, attacks: Sequence[InputWeight], how: Evaluation) -> list[AttackResult]:
-    inputs = _inputs(session, how)
-    with Bar("attacking (input-weight)", len(inputs.labels), "images") as bar:
-        return fooling_weights(
-            session.network, session.params, inputs, attacks, certify=how.certify, progress=bar.update
-        )
-
-
-def _inputs(session: Session, how: Evaluation) -> LabelledImages:
-    test = session.data.test
-    return LabelledImages(
-        test.images[: how.examples], test.labels[: how.examples], session.backend, session.config.dtype
-    )
-
-
-def _called(attack: Attack, how: Evaluation) -> str:
-    """A name for files with everything that makes the result another one."""
-    parts = [str(attack)]
-    if how.surrogate:
-        folder = how.surrogate.run.folder.resolve()
-        parts.append(f"surrogate-{folder.name}-{hashlib.sha256(bytes(folder)).hexdigest()[:8]}")
-    if how.match_nuclear:
-        parts.append("matched")
-    if how.truncated is not None:
-        parts.append(f"truncated{how.truncated!r}")
-    if how.examples is not None:
-        parts.append(f"first{how.examples}")
-    return "-".join(parts)
-
-
-def save(session: Session, called: Sequence[str], results: Sequence[AttackResult], images: bool) -> bool:
-    """Whether the results could be written; one line where they could not, as in a course's read-only runs."""
-    for result in results:
-        result.summary.update(session.origin)
-    try:
-        for name, result in zip(called, results, strict=True):
-            write_result(session.run.folder / "attacks", name, result, images)
-    except DataError as error:
-        warn(f"the results could not be saved: {error}")
-        return False
-    return True
+    n = len(trained.data.test.labels[: how.examples])
+    with Bar(f"attacking ({names})", n, "images") as bar:
+        return trained.attack_all(attacks, how, bar.update)
 
 
 def show(summaries: Sequence[dict[str, Any]]) -> None:

@@ -5,20 +5,15 @@ from typing import Any
 
 import click
 
-from refimpl.atomic import write_text
-from refimpl.errors import DataError, UsageError
-from refimpl.low_rank import n_weights
-from refimpl.measures import interval
-from refimpl.measures.per_layer import information, layers
-from refimpl.runs.results import to_json
-from refimpl.runs.session import Session
-from refimpl.training import score
+from refimpl.errors import UsageError
+from refimpl.runs.measured import LayerMeasures, NetworkMeasures
+from refimpl.runs.trained import SIGMA2, TrainedRun
 
 from . import options
-from .console import count, out, percent, printable, report, table, warn
+from .console import count, out, percent, printable, report, table
 from .derived import Option
 from .help import SectionedCommand
-from .session import blas_threads, open_run
+from .session import open_run
 
 MI = "Mutual information"
 
@@ -50,71 +45,42 @@ def measure(run: Path, mi: bool, sigma2: float | None, as_json: bool, **where: A
     """
     if sigma2 is not None and not mi:
         raise UsageError("--sigma2 is the noise variance of --mi: give both")
-    session = open_run(run, where)
-    with blas_threads(session.config.blas_threads):
-        measured = evaluate(session, (0.1 if sigma2 is None else sigma2) if mi else None)
+    trained = open_run(run, where)
+    found = trained.measure(sigma2=(SIGMA2 if sigma2 is None else sigma2) if mi else None)
     if as_json:
-        report(measured)
+        report(trained.as_result(found))
     else:
-        show(measured)
+        show(trained, found)
 
 
-def evaluate(session: Session, sigma2: float | None = None) -> dict[str, Any]:
-    """The measures, saved beside the run where that can be written."""
-    network, params, test, backend = session.network, session.params, session.data.test, session.backend
-    images, labels = backend.asarray(test.images), backend.asarray(test.labels, "int64")
-    loss, correct = (float(number) for number in score(network, params, images, labels))
-    measured: dict[str, Any] = {
-        "run": str(session.run.folder),
-        **session.origin,
-        "dataset": session.data.name,
-        "n": len(test.labels),
-        "test_loss": loss,
-        "accuracy": correct / len(test.labels),
-        "accuracy_interval_95": list(interval(round(correct), len(test.labels))),
-        "layers": layers(network, params),
-        "weights": n_weights(params),
-        "full_weights": n_weights(network.full(params)),
-    }
-    if sigma2 is not None:
-        measured["sigma2"] = sigma2
-        known = information(network, params, images, labels, sigma2)
-        measured["layers"] = [layer | more for layer, more in zip(measured["layers"], [*known, {}], strict=True)]
-    try:
-        write_text(session.run.folder / "measure.json", to_json(measured) + "\n")
-    except DataError as error:
-        warn(f"the measures could not be saved: {error}")
-    return measured
-
-
-def show(measured: dict[str, Any]) -> None:
-    low, high = measured["accuracy_interval_95"]
-    after = count(measured["epoch"], "epoch")
-    accuracy = f"{percent(measured['accuracy'])} ({100 * low:.2f} to {100 * high:.2f} %, 95 % interval)"
-    said = f"{measured['run']}: test accuracy {accuracy} on {measured['dataset']} after {after}"
+def show(trained: TrainedRun, found: NetworkMeasures) -> None:
+    low, high = found.accuracy_interval_95
+    after = count(trained.epoch, "epoch")
+    accuracy = f"{percent(found.accuracy)} ({100 * low:.2f} to {100 * high:.2f} %, 95 % interval)"
+    said = f"{trained.folder}: test accuracy {accuracy} on {found.dataset} after {after}"
     out.print(printable(said), soft_wrap=True, markup=False)
     rows = []
-    for layer in measured["layers"]:
-        m, n = layer["shape"]
-        rank, sparsity = layer["effective_rank"], layer["effective_sparsity"]
+    for layer in found.layers:
+        m, n = layer.shape
         most = (f"{min(m, n) ** 0.5:.2f}", f"{(m * n) ** 0.5:.1f}")
-        rows.append((layer["name"], f"{m} x {n}", f"{rank:.3f}", most[0], f"{sparsity:.2f}", most[1]))
+        rank, sparsity = f"{layer.effective_rank:.3f}", f"{layer.effective_sparsity:.2f}"
+        rows.append((layer.name, f"{m} x {n}", rank, most[0], sparsity, most[1]))
     table(("layer", "shape", "effective rank", "at most", "effective sparsity", "at most"), rows)
-    factored = [layer for layer in measured["layers"] if "rank" in layer]
+    factored = [layer for layer in found.layers if layer.rank is not None]
     if factored:
         table(
             ("layer", "rank", "condition number"),
-            [(layer["name"], str(layer["rank"]), f"{layer['condition_number']:.4f}") for layer in factored],
+            [(layer.name, str(layer.rank), f"{layer.condition_number:.4f}") for layer in factored],
         )
-        weights, full = measured["weights"], measured["full_weights"]
+        weights, full = found.weights, found.full_weights
         out.print(f"{weights:,} weights, {percent(weights / full)} of the {full:,} of full layers", soft_wrap=True)
-    if "sigma2" in measured:
-        known = [layer for layer in measured["layers"] if "mutual_information_lower" in layer]
+    known = [layer for layer in found.layers if layer.mutual_information_lower is not None]
+    if known:
         table(
             ("layer", "I(x;t), bits", "I(y;t), bits"),
-            [(layer["name"], _range(layer, "mutual"), _range(layer, "label")) for layer in known],
+            [(layer.name, _range(layer, "mutual"), _range(layer, "label")) for layer in known],
         )
 
 
-def _range(layer: dict[str, Any], which: str) -> str:
-    return " to ".join(f"{layer[f'{which}_information_{end}']:.3f}" for end in ("lower", "upper"))
+def _range(layer: LayerMeasures, which: str) -> str:
+    return " to ".join(f"{getattr(layer, f'{which}_information_{end}'):.3f}" for end in ("lower", "upper"))

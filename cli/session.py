@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -13,8 +13,8 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from refimpl.data import Dataset, load, resolve
-from refimpl.runs import session
-from refimpl.runs.session import Session
+from refimpl.runs import trained
+from refimpl.runs.trained import TrainedRun
 
 from .console import note, warn
 
@@ -27,9 +27,10 @@ def find_data(name: str, wished: str, data_dir: Path | None) -> Dataset:
     return load(found, data_dir=data_dir)
 
 
-def open_run(folder: Path, where: dict[str, Any]) -> Session:
+def open_run(folder: Path, where: Mapping[str, Any]) -> TrainedRun:
     """A trained run; `where` has the options of `options.where`."""
-    return session.open_run(folder, where["data_dir"], where["backend"], where["threads"], warn)
+    found = {name: where[name] for name in ("data_dir", "backend", "threads")}
+    return trained.open_run(folder, **found, warn=warn)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from refimpl.parameters import number, weights
 from refimpl.runs.config import Config
 from refimpl.runs.fit import fit
 from refimpl.runs.folder import Run
+from refimpl.runs.trained import Evaluation
 from refimpl.training import EpochLog
 
 from . import attack, configuration, measure, options
@@ -115,13 +116,12 @@ def _describe_ranks(config: Config) -> None:
 
 def _report(run: Run, config: Config, data_dir: Path | None, as_json: bool) -> None:
     """The paper's three attacks and the measures of its weights, on the whole test set."""
-    session = open_run(run.folder, {"data_dir": data_dir, "backend": config.backend, "threads": None})
-    attacks: list[Any] = [ATTACKS[name]() for name in PAPERS]
-    results = attack.evaluate(session, attacks)
-    attack.save(session, list(map(str, attacks)), results, images=False)
-    measured = measure.evaluate(session)
+    trained = open_run(run.folder, {"data_dir": data_dir, "backend": config.backend, "threads": None})
+    results = attack.evaluate(trained, [ATTACKS[name]() for name in PAPERS], Evaluation())
+    measured = trained.measure()
+    summaries = [result.summary for result in results]
     if as_json:
-        report({**measured, "attacks": [result.summary for result in results]})
+        report({**trained.as_result(measured), "attacks": summaries})
     else:
-        measure.show(measured)
-        attack.show([result.summary for result in results])
+        measure.show(trained, measured)
+        attack.show(summaries)

@@ -37,3 +37,7 @@ class VerdictError(RefimplError):
     """A verdict that is not the expected one."""
 
     exit_code = 5
+
+
+class RefimplWarning(UserWarning):
+    """What a user of the library should hear, but is not an error."""

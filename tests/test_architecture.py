@@ -14,7 +14,7 @@ FIGURES = sorted((ROOT / "figures").rglob("*.py"))
 SOURCES = [*LIBRARY, *sorted((ROOT / "cli").rglob("*.py")), *FIGURES]
 
 CORE = (
-    *("errors", "backend", "tape", "rng", "atomic", "registry", "settings", "parameters", "validation"),
+    *("errors", "backend", "tape", "rng", "atomic", "registry", "settings", "parameters", "validation", "tables"),
     *("layers", "networks", "attacks", "regularizers", "optimizers", "measures", "training"),
 )
 """From the ground up: a package imports from those before it, and from itself."""

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from threadpoolctl import threadpool_limits
 
 from refimpl.attacks import PGD
 from refimpl.layers.images import scale
-from refimpl.measures.fooling import AttackResult, LabelledImages, fooling
+from refimpl.measures.fooling import AttackResult
+from refimpl.runs.trained import Evaluation
 
 from ..drawing import Drawing
 from .source import AbsentError, Source, figure, norm, rounded
@@ -22,19 +22,15 @@ ROWS = ("input", "perturbation", "adversarial input")
 
 
 def draw(source: Source) -> Drawing:
-    session, attack = source.session, PGD()
-    test = session.data.test
-    with threadpool_limits(session.config.blas_threads, user_api="blas"):
-        inputs = LabelledImages(test.images[:FIRST], test.labels[:FIRST], session.backend, session.config.dtype)
-        (result,) = fooling(session.network, session.params, inputs, [attack])
+    trained, attack = source.trained, PGD()
+    test = trained.data.test
+    (result,) = trained.attack_all([attack], Evaluation(examples=FIRST, save=False))
     if not len(result.index):
         raise AbsentError(f"none of the first {FIRST} test images is classified correctly")
-    rows = _rows(result, np.asarray(scale(test.images[result.index], session.config.dtype), float))
+    rows = _rows(result, np.asarray(scale(test.images[result.index], trained.config.dtype), float))
     settings = f"PGD, ε = {attack.eps:g} (ℓ{norm(attack.ball)}), {attack.steps} steps of {attack.step_size:g}"
-    fooled = (
-        f"{int(result.fooled.sum())} of {len(result.index)} correctly classified of {len(inputs.labels)} are fooled"
-    )
-    drawn = _draw(rows, session.data.shape, attack.eps, figure(source, f"{settings}; {fooled}", 3.3))
+    fooled = f"{int(result.fooled.sum())} of {len(result.index)} correctly classified of {result.n} are fooled"
+    drawn = _draw(rows, trained.data.shape, attack.eps, figure(source, f"{settings}; {fooled}", 3.3))
     header = ("test_index", "picture", "label")
     columns: dict[str, Any] = {key: [row[key] for row in rows] for key in header}
     for j, pixels in enumerate(np.array([row["pixels"] for row in rows]).T):

@@ -14,7 +14,7 @@ from refimpl.errors import DataError
 from refimpl.parameters import weights
 from refimpl.runs.compare import read_history
 from refimpl.runs.folder import Run
-from refimpl.runs.session import Session, open_run
+from refimpl.runs.trained import TrainedRun, open_run
 
 from .. import drawing
 
@@ -52,10 +52,10 @@ class Source:
         return {name: np.asarray(W, float) for name, W in full.items()}
 
     @cached_property
-    def session(self) -> Session:
+    def trained(self) -> TrainedRun:
         """With its data. Raises `AbsentError` where they are not found, or are others."""
         try:
-            return open_run(self.run.folder, self.data_dir, "numpy")
+            return open_run(self.run.folder, data_dir=self.data_dir, backend="numpy")
         except DataError as error:
             raise AbsentError(str(error)) from None
 

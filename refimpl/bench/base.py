@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from threadpoolctl import threadpool_limits
 
@@ -16,7 +16,7 @@ from ..registry import Registry
 from ..runs.config import Config
 from ..runs.fast_twins import accelerated
 from ..runs.manifest import kernel_remark, numpy_kernel
-from ..runs.session import full, open_run
+from ..runs.trained import open_run
 from ..settings import Settings, setting
 from .timing import Row, pinned
 
@@ -139,9 +139,10 @@ class AttackBenchmark(NetworkBenchmark):
 
     def trained(self, note: Note) -> Trained:
         if self.from_run:
-            session = full(open_run(Path(self.from_run), self._folder, self.backend, self.threads, note))
-            network = session.config.network
-            data, params, backend = self.first(session.data, network), session.params, session.backend
+            where: Any = {"data_dir": self._folder, "backend": self.backend, "threads": self.threads, "warn": note}
+            run = open_run(self.from_run, **where).full()
+            network = run.config.network
+            data, params, backend = self.first(run.data, network), run.params, run.backend
         else:
             network, backend = self.config.network, make_backend(self.backend)
             data, params = self.load(network, note), self.config.init(backend)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..errors import NumericalError, UsageError
 from ..layers.images import scale
 from ..networks.base import Network
 from ..networks.gradients import Gradients
+from ..tables import html_table, percent, percent_interval
 from ..validation import check_labels
 from .accuracy import interval
 
@@ -53,25 +55,71 @@ class LabelledImages:
             raise UsageError(f"a chunk must hold at least one example, got {self.chunk}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttackResult:
     """What an attack did to each of the n correctly classified inputs, on the host, and the summary.
 
-    `weights` are those that an attack on weights left, the same for all inputs.
+    `weights` are those that an attack on weights left, the same for all inputs. `summary` has the attack's settings
+    and the counts, which are attributes, too; `file` is where it was written, if it was.
     """
 
     summary: dict[str, Any]
-    index: Integer[np.ndarray, "n"]
-    label: Integer[np.ndarray, "n"]
-    adversarial_label: Integer[np.ndarray, "n"]
-    distance: Float[np.ndarray, "n"]
-    zero_gradient: np.ndarray
-    x_adv: Float[np.ndarray, "n pixels"]
-    weights: Params = field(default_factory=dict)
+    index: Integer[np.ndarray, "n"] = field(repr=False)
+    label: Integer[np.ndarray, "n"] = field(repr=False)
+    adversarial_label: Integer[np.ndarray, "n"] = field(repr=False)
+    distance: Float[np.ndarray, "n"] = field(repr=False)
+    zero_gradient: np.ndarray = field(repr=False)
+    x_adv: Float[np.ndarray, "n pixels"] = field(repr=False)
+    weights: Params = field(default_factory=dict, repr=False)
+    file: Path | None = None
 
     @property
     def fooled(self) -> np.ndarray:
         return self.adversarial_label != self.label
+
+    @property
+    def attack(self) -> str:
+        """The attack's name."""
+        return str(self.summary["attack"])
+
+    @property
+    def eps(self) -> float:
+        return float(self.summary["eps"])
+
+    @property
+    def n(self) -> int:
+        """Inputs, whether classified correctly or not."""
+        return int(self.summary["n"])
+
+    @property
+    def n_correct(self) -> int:
+        return len(self.label)
+
+    @property
+    def n_fooled(self) -> int:
+        return int(self.fooled.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Without the attack."""
+        return self.n_correct / self.n
+
+    @property
+    def robust_accuracy(self) -> float:
+        """The fraction of all inputs that are classified correctly before and under attack."""
+        return (self.n_correct - self.n_fooled) / self.n
+
+    @property
+    def fooling_ratio(self) -> float:
+        """The fraction of the correctly classified inputs that are fooled; nan where there are none."""
+        return self.n_fooled / self.n_correct if self.n_correct else math.nan
+
+    @property
+    def fooling_ratio_interval_95(self) -> tuple[float, float]:
+        return interval(self.n_fooled, self.n_correct)
+
+    def _repr_html_(self) -> str:
+        return attack_table([self])
 
 
 @dataclass(frozen=True)
@@ -169,3 +217,20 @@ def result_of(settings: dict[str, Any], rows: list[Row], inputs: LabelledImages)
     return AttackResult(
         summary, index, label, adversarial_label, moved.astype(float), zero_gradient.astype(bool), x_adv
     )
+
+
+def attack_table(results: Sequence[AttackResult]) -> str:
+    """Results in HTML, a row for each."""
+    rows = [
+        (
+            f"{one.attack}, l_{one.summary['norm']}",
+            f"{one.eps:g}",
+            percent(one.fooling_ratio),
+            percent_interval(one.fooling_ratio_interval_95),
+            f"{one.n_fooled} of {one.n_correct}",
+            percent(one.robust_accuracy),
+        )
+        for one in results
+    ]
+    header = ("attack", "eps", "fooling ratio", "95 % interval", "fooled, of correct", "robust accuracy")
+    return html_table("fooling ratios", header, rows)

@@ -22,12 +22,12 @@ def to_line(value: Any) -> str:
     return json.dumps(_plain(value), allow_nan=False)
 
 
-def write_result(folder: Path, name: str, result: AttackResult, images: bool) -> None:
+def write_result(folder: Path, name: str, result: AttackResult, images: bool) -> Path:
     """`name.json`, the summary; `name.safetensors`, what belongs to each example, with its adversarial image if asked.
 
-    Tensors: `index` into the test set, `label`, `adversarial_label`, `distance` in the attack's norm,
-    `zero_gradient`, and `x_adv`, pixels in [0, 1] of the dtype that was attacked: nothing is rounded to grey
-    levels; with it, under their names, the weights that an attack on weights left.
+    The path of the summary is returned. Tensors: `index` into the test set, `label`, `adversarial_label`, `distance` in
+    the attack's norm, `zero_gradient`, and `x_adv`, pixels in [0, 1] of the dtype that was attacked: nothing is rounded
+    to grey levels; with it, under their names, the weights that an attack on weights left.
     """
     make_folder(folder)
     tensors = {
@@ -41,7 +41,9 @@ def write_result(folder: Path, name: str, result: AttackResult, images: bool) ->
         tensors |= {"x_adv": result.x_adv, **result.weights}
     content = {key: np.ascontiguousarray(tensor) for key, tensor in tensors.items()}
     write_bytes(folder / f"{name}.safetensors", save(content))
-    write_text(folder / f"{name}.json", to_json(result.summary) + "\n")
+    path = folder / f"{name}.json"
+    write_text(path, to_json(result.summary) + "\n")
+    return path
 
 
 def _plain(value: Any) -> Any:

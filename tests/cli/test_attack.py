@@ -65,8 +65,8 @@ def test_accuracy_is_the_same_wherever_it_is_said(refimpl, natural, attacked):
         (("--attack", "gnm", "--random-start"), "--random-start belongs to pgd, not to gnm"),
         (("--attack", "gnm", "--no-warm-start"), "--warm-start belongs to lora-pgd, not to gnm"),
         (("--attack", "fgsm", "--seed", "1"), "--seed belongs to lora-pgd and pgd, not to fgsm"),
-        (("--match-nuclear",), "--match-nuclear belongs to lora-pgd, not to pgd"),
-        (("--surrogate", "nowhere"), "give --attack lora-pgd --warm-start beside --surrogate"),
+        (("--match-nuclear",), "match-nuclear belongs to lora-pgd, not to pgd"),
+        (("--surrogate", "nowhere"), "a surrogate leads a warm start, and only lora-pgd"),
         (("--restarts", "2"), "more than one restart needs a random start"),
     ],
 )  # fmt: skip

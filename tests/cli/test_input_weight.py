@@ -51,7 +51,7 @@ def test_layers_by_name_and_alternating_steps(refimpl, natural, attacked):
         ((*ATTACK, "--random-start"), "--random-start belongs to pgd, not to input-weight"),
         ((*ATTACK, "--step-size", "0.1"), "--step-size belongs to pgd-l2 and pgd, not to input-weight"),
         (("--attack", "pgd", "--eps-weights", "0.1"), "--eps-weights belongs to input-weight, not to pgd"),
-        (("--attack", "gnm", "--certify"), "--certify belongs to input-weight, not to gnm"),
+        (("--attack", "gnm", "--certify"), "certify belongs to input-weight, not to gnm"),
     ],
 )
 def test_what_means_nothing_is_refused_and_nothing_written(refimpl, natural, options, message):
