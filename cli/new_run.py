@@ -6,18 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from refimpl.backend import backend as make_backend
-from refimpl.errors import DataError, UsageError
-from refimpl.runs.checkpoint import Checkpoint
+from refimpl.errors import UsageError
 from refimpl.runs.config import Config
 from refimpl.runs.folder import Run
 from refimpl.runs.presets import METHODS, merged
 from refimpl.runs.toml import read_table
+from refimpl.runs.train import Training, resume, train
 
 from .configuration import laid_over
 from .console import warn
 from .derived import Option
-from .session import blas_threads, find_data
+from .session import find_data
 
 INHERITED = ("network", "dataset", "dtype", "low_rank")
 """What a run that starts from another takes from it."""
@@ -33,37 +32,30 @@ class Sources:
     out: Path | None = None
 
 
-def created(given: Mapping[str, Any], derived: Sequence[Option], sources: Sources, data_dir: Path | None) -> Run:
-    """A new run. Options win over the method, the method over the file, that over the defaults."""
-    table, start = _table(sources)
+def created(given: Mapping[str, Any], derived: Sequence[Option], sources: Sources, data_dir: Path | None) -> Training:
+    """Training of a new run. Options win over the method, the method over the file, that over the defaults."""
+    table = _table(sources)
     arch = given.get("arch", next(iter(table.get("network", {"fcnn": {}}))))
     if sources.method:
         table = _with_method(table, sources.method, arch)
     config = Config.from_table(laid_over(table, given, derived))
-    backend = make_backend(config.backend)
     data = find_data(config.dataset, config.network.usual.dataset, data_dir)
-    asked = given.get("dataset") or ("auto" if start else table.get("dataset", "auto"))
-    epochs = config.epochs_for(len(data.train.labels))
-    network = config.network.for_data(data.shape, data.classes)
-    config = replace(config, network=network, attack=config.attack and config.attack.for_images(data.shape))
-    config = replace(config, dataset=data.name, backend=backend.name, epochs=epochs)
-    with blas_threads(config.blas_threads):  # which the manifest records
-        return Run.create(sources.out or _free(Path("runs"), _name(config, asked != "auto")), config, data, start)
+    asked = given.get("dataset") or ("auto" if sources.start else table.get("dataset", "auto"))
+    config = replace(config, dataset=data.name)
+    folder = sources.out or _free(Path("runs"), _name(config, asked != "auto"))
+    return train(config, data, folder=folder, start=sources.start, warn=warn)
 
 
-def _table(sources: Sources) -> tuple[dict[str, Any], Checkpoint | None]:
-    """Of the file and of the run that is started from, with its latest weights."""
+def _table(sources: Sources) -> dict[str, Any]:
+    """Of the file and of the run that is started from."""
     table = read_table(_read(sources.file), str(sources.file)) if sources.file else {}
     if table.get("start") and not sources.start:
         raise UsageError(f"{sources.file} is of a run that started from {table['start']}: name it again with --from")
     if not sources.start:
-        return table, None
+        return table
     run = Run.open(sources.start)
-    start = run.latest(warn)
-    if start is None:
-        raise DataError(f"{sources.start} has no checkpoint to start from")
     inherited = {name: value for name, value in run.config.table().items() if name in INHERITED}
-    return {**table, **inherited, "start": str(sources.start)}, start
+    return {**table, **inherited, "start": str(sources.start)}
 
 
 def _with_method(table: dict[str, Any], method: str, arch: str) -> dict[str, Any]:
@@ -82,11 +74,11 @@ def _name(config: Config, with_dataset: bool) -> str:
     return f"{config.arch}{dataset}{method}-seed{config.seed}"
 
 
-def resumed(folder: Path, given: Mapping[str, Any], other: object) -> Run:
-    """An existing run. Raises `UsageError` for options that it would have to change."""
+def resumed(folder: Path, given: Mapping[str, Any], other: object, data_dir: Path | None) -> Training:
+    """Training of an existing run. Raises `UsageError` for options that it would have to change."""
     if other or set(given) - {"epochs"}:
         raise UsageError("--resume keeps the run's own settings: beside it only --epochs and --data-dir make sense")
-    return Run.open(folder)
+    return resume(folder, data_dir=data_dir, epochs=given.get("epochs"), warn=warn)
 
 
 def _free(root: Path, name: str) -> Path:

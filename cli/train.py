@@ -7,21 +7,17 @@ import click
 
 from refimpl.attacks import ATTACKS, PAPERS
 from refimpl.backend import backend as make_backend
-from refimpl.data import load
 from refimpl.low_rank import dense, n_weights
 from refimpl.parameters import number, weights
 from refimpl.runs.config import Config
-from refimpl.runs.fit import fit
-from refimpl.runs.folder import Run
-from refimpl.runs.trained import Evaluation
-from refimpl.training import EpochLog
+from refimpl.runs.trained import Evaluation, TrainedRun
 
 from . import attack, configuration, measure, options
-from .console import Bar, command, count, note, percent, report, warn
+from .console import Bar, command, count, note, percent, report
 from .derived import Option
 from .help import SectionedCommand
 from .new_run import Sources, created, resumed
-from .session import blas_threads, open_run, sigterm_interrupts
+from .session import sigterm_interrupts
 
 FILES = "Files"
 OWN = [
@@ -69,26 +65,22 @@ def _train(**options: Any) -> None:
     method, data_dir, resume = given.pop("method", None), options["data_dir"], options["resume"]
     sources = Sources(options["config"], options["source"], method, options["out"])
     other = any(vars(sources).values())
-    run = resumed(resume, given, other) if resume else created(given, derived, sources, data_dir)
-    config = run.config
-    data = load(config.dataset, data_dir=data_dir)
-    epochs = given.get("epochs") or config.epochs_for(len(data.train.labels))
+    training = resumed(resume, given, other, data_dir) if resume else created(given, derived, sources, data_dir)
+    config, data, run = training.config, training.data, training.run
+    assert run is not None, "this command trains in a folder"
     what = f"{config.arch} on {data.name} ({data.source}), {config.method} training"
-    note(f"{run.folder}: {what}, {count(epochs, 'epoch')}, seed {config.seed}")
+    note(f"{run.folder}: {what}, {count(training.epochs, 'epoch')}, seed {config.seed}")
     _describe_ranks(config)
-    with blas_threads(config.blas_threads), sigterm_interrupts():
-        with Bar("training", epochs, "epochs") as bar:
-
-            def on_epoch(log: EpochLog) -> None:
-                bar.update(log.epoch, f"loss {log.loss:.4f}  test accuracy {percent(log.accuracy)}")
-
-            try:
-                fit(run, data, make_backend(config.backend), on_epoch, warn, given.get("epochs") if resume else None)
-            except KeyboardInterrupt:
-                note(f"stopped; {command('train', '--resume', run.folder)} continues it to the same result")
-                raise
+    with sigterm_interrupts():
+        try:
+            with Bar("training", training.epochs, "epochs") as bar, training:
+                for log in training:
+                    bar.update(log.epoch, f"loss {log.loss:.4f}  test accuracy {percent(log.accuracy)}")
+        except KeyboardInterrupt:
+            note(f"stopped; {command('train', '--resume', run.folder)} continues it to the same result")
+            raise
         if options["then_report"]:
-            _report(run, config, data_dir, options["as_json"])
+            _report(training.result(), options["as_json"])
         elif options["as_json"]:
             report({"run": str(run.folder), **run.history[-1]})
     again = command("attack", run.folder, "--attack", "pgd", "--eps", "0.01,0.05,0.1")
@@ -114,9 +106,8 @@ def _describe_ranks(config: Config) -> None:
     note(f"ranks: {', '.join(ranks)}; {kept:,} weights, {percent(kept / before)} of the {before:,} of full layers")
 
 
-def _report(run: Run, config: Config, data_dir: Path | None, as_json: bool) -> None:
+def _report(trained: TrainedRun, as_json: bool) -> None:
     """The paper's three attacks and the measures of its weights, on the whole test set."""
-    trained = open_run(run.folder, {"data_dir": data_dir, "backend": config.backend, "threads": None})
     results = attack.evaluate(trained, [ATTACKS[name]() for name in PAPERS], Evaluation())
     measured = trained.measure()
     summaries = [result.summary for result in results]

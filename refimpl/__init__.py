@@ -4,7 +4,7 @@ Four wings; the first imports none of the others.
 
     core        layers networks attacks regularizers optimizers measures training: the mathematics, to be read in this
                 order; beneath it backend (arrays in, the same arrays out), tape (backpropagation, whole), rng,
-                parameters, settings, registry, validation, atomic, errors
+                parameters, settings, registry, validation, tables, atomic, errors
     fast twins  fast: the same mathematics for NumPy, every array allocated once; without it everything works, slower
     neighbours  low_rank: layers kept as U S V^T; theory: the paper's statements as objects that can be refuted
     machinery   data, runs (one method, one seed, one folder), experiments (the paper's), bench; webpage
@@ -21,16 +21,22 @@ In Python, the names that are exported here:
     effective_rank effective_sparsity     measures of weights; mutual_information label_information of layers
     accuracy interval fooling             measures of networks; fooling_weights, margin_bound with perturbed weights
     load Dataset LabelledImages           data
+    Config train resume open_run          what the command line does: training as an iterator of epoch logs, a trained
+                                          run with .attack() .measure()
 
 Errors are RefimplError: UsageError, BackendError, DataError, NumericalError.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from . import attacks, layers, measures, networks, optimizers, regularizers
 from .backend import backend, namespace
 from .data import Dataset, load
-from .errors import BackendError, DataError, NumericalError, RefimplError, UsageError
+from .errors import BackendError, DataError, NumericalError, RefimplError, RefimplWarning, UsageError
 from .layers.loss import cross_entropy, margins
 from .measures import (
+    AttackResult,
     LabelledImages,
     accuracy,
     effective_rank,
@@ -42,25 +48,48 @@ from .measures import (
     margin_bound,
     mutual_information,
 )
-from .networks import CNN, FCNN, LeNet5, cnn, fcnn, loss_gradient, margin_gradients
+from .networks import CNN, FCNN, LeNet5, Network, cnn, fcnn, loss_gradient, margin_gradients
 from .optimizers import SGD, Adam
 from .tape import Pullback, gradients, input_gradient
 
+if TYPE_CHECKING:
+    from .runs.config import Config
+    from .runs.train import Training, resume, train
+    from .runs.trained import Evaluation, TrainedRun, open_run
+
 __version__ = "0.1.0"
+
+RUNS = {
+    "Config": "config",
+    "Evaluation": "trained",
+    "TrainedRun": "trained",
+    "Training": "train",
+    "open_run": "trained",
+    "resume": "train",
+    "train": "train",
+}
+"""Names of modules in `runs`, which are loaded when they are asked for: the mathematics does without files."""
 
 __all__ = [
     "CNN",
     "FCNN",
     "SGD",
     "Adam",
+    "AttackResult",
     "BackendError",
+    "Config",
     "DataError",
     "Dataset",
+    "Evaluation",
     "LabelledImages",
     "LeNet5",
+    "Network",
     "NumericalError",
     "Pullback",
     "RefimplError",
+    "RefimplWarning",
+    "TrainedRun",
+    "Training",
     "UsageError",
     "accuracy",
     "attacks",
@@ -86,6 +115,15 @@ __all__ = [
     "mutual_information",
     "namespace",
     "networks",
+    "open_run",
     "optimizers",
     "regularizers",
+    "resume",
+    "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in RUNS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".runs.{RUNS[name]}", __name__), name)

@@ -41,12 +41,22 @@ class Checkpoint(NamedTuple):
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
     """Atomically. Parameters keep their names (`W1`, `b1`, ...) for any reader; the state's begin with `state/`."""
-    tensors = {name: to_host(p) for name, p in checkpoint.params.items()}
-    tensors |= {f"state/{name}": to_host(x) for name, x in checkpoint.state.items()}
-    tensors = {name: np.ascontiguousarray(x) for name, x in tensors.items()}
+    tensors = _tensors(checkpoint)
     record = {"format": FORMAT, "epoch": checkpoint.epoch, "sha256": _digest(tensors, checkpoint.epoch)}
     # One entry: safetensors writes several in any order, and equal checkpoints should be equal files.
     write_bytes(path, save(tensors, {"refimpl": json.dumps(record)}))
+
+
+def sha256(checkpoint: Checkpoint) -> str:
+    """The hash that the file of a checkpoint carries, or would carry."""
+    return _digest(_tensors(checkpoint), checkpoint.epoch)
+
+
+def _tensors(checkpoint: Checkpoint) -> Params:
+    """What a file holds, by name."""
+    tensors = {name: to_host(p) for name, p in checkpoint.params.items()}
+    tensors |= {f"state/{name}": to_host(x) for name, x in checkpoint.state.items()}
+    return {name: np.ascontiguousarray(x) for name, x in tensors.items()}
 
 
 def read(path: Path) -> Checkpoint:

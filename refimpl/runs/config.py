@@ -26,7 +26,7 @@ MONITORS: dict[str, tuple[str, ...]] = {
     "mi": ("mi",),
     "all": ("fooling", "mi"),
 }
-PARTS = {"network": NETWORKS, "optimizer": OPTIMIZERS, "attack": ATTACKS}
+PARTS: dict[str, Registry[Any]] = {"network": NETWORKS, "optimizer": OPTIMIZERS, "attack": ATTACKS}
 """The tables that hold one choice, `[network.fcnn]`."""
 
 
@@ -95,6 +95,17 @@ class Config(Settings):
         for layer in regularized:
             if layer not in layers:
                 raise UsageError(f"a regularized layer must be one of {', '.join(layers)}, got {layer!r}")
+
+    def check_named(self) -> None:
+        """Raise `UsageError` for a part that is in no registry, and that a file can therefore not name."""
+        chosen = [(registry, getattr(self, part)) for part, registry in PARTS.items() if getattr(self, part)]
+        terms: list[tuple[Registry[Any], Any]] = [(REGULARIZERS, term) for term in self.regularizers]
+        for registry, one in [*chosen, *terms]:
+            if one.name not in registry or registry[one.name] is not type(one):
+                raise UsageError(
+                    f"config.toml cannot name {type(one).__name__}: register the class as a {registry.kind}, as"
+                    " CONTRIBUTING.md shows, or train it without a folder"
+                )
 
     @classmethod
     def from_table(cls, table: Any, where: str = "") -> "Config":

@@ -1,7 +1,7 @@
 """Training a run to its last epoch, from wherever it was left, to the bits of a run that was never stopped."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -33,28 +33,47 @@ def fit(
     warn: Warn = lambda message: None,
     epochs: int | None = None,
 ) -> Checkpoint:
-    """Train `run` from its latest checkpoint, or from the start, to its last epoch; the final checkpoint.
+    """Train `run` to its last epoch, telling `on_epoch` of each; the final checkpoint. See `fitting`."""
+    training = fitting(run, data, backend, warn, epochs)
+    while True:
+        try:
+            log = next(training)
+        except StopIteration as ended:
+            last: Checkpoint = ended.value
+            return last
+        try:
+            on_epoch(log)
+        except BaseException as error:
+            training.throw(error)
 
-    Ends with the same bits as a run that was never stopped; `epochs` makes it longer. KeyboardInterrupt, and
-    BrokenPipeError from `on_epoch` or `warn`, first write a checkpoint of the last whole epoch. Raises `DataError`
-    where the data are not those the run began with or the run is damaged, `UsageError` where another process is at
-    work on it or has done more epochs, `NumericalError` where training fails; a run that is refused stays as it was.
+
+def fitting(
+    run: Run, data: Dataset, backend: Backend, warn: Warn = lambda message: None, epochs: int | None = None
+) -> Generator[EpochLog, None, Checkpoint]:
+    """The logs of the epochs of `run` from its latest checkpoint, or from the start, to the last; the final checkpoint.
+
+    Ends with the same bits as a run that was never stopped; `epochs` makes it longer. KeyboardInterrupt,
+    BrokenPipeError and the end of a generator that is closed before its last epoch first write a checkpoint of the last
+    whole epoch. Raises `DataError` where the data are not those the run began with or the run is damaged, `UsageError`
+    where it is being trained already or has done more epochs, `NumericalError` where training fails; a run that is
+    refused stays as it was.
     """
+    lock = run.lock()
     try:
-        with run.lock():
-            return _fit(run, data, backend, on_epoch, warn, epochs)
+        lock.acquire()
     except Timeout:
-        raise UsageError(f"{run.folder}: another process is training this run") from None
+        raise UsageError(
+            f"{run.folder}: another process, or training that was begun here and not closed, is at work on this run"
+        ) from None
+    try:
+        return (yield from _fitting(run, data, backend, warn, epochs))
+    finally:
+        lock.release()
 
 
-def _fit(
-    run: Run,
-    data: Dataset,
-    backend: Backend,
-    on_epoch: Callable[[EpochLog], None],
-    warn: Warn,
-    epochs: int | None,
-) -> Checkpoint:
+def _fitting(
+    run: Run, data: Dataset, backend: Backend, warn: Warn, epochs: int | None
+) -> Generator[EpochLog, None, Checkpoint]:
     config, manifest, last = _begun(run, data, backend, warn, epochs)
     if last.epoch:
         for difference in differences(manifest, environment(config.backend)):
@@ -62,28 +81,41 @@ def _fit(
     epochs = config.epochs_for(len(data.train.labels))
     manifest = _going_on(run, config, manifest, last, epochs)
     with _recorded(run, manifest) as ended:
-        logs, history = _training(config, data, backend, last, epochs), run.history
-        monitor = _monitor(config, data, backend, epochs)
-        known = catastrophic_overfitting(history) if config.attack else None
+        history = run.history
         try:
-            for log in logs:
-                history.append(monitor(log.line(), log.params))
+            for log in logs(replace(config, epochs=epochs), data, backend, last, history, warn):
                 append_line(run.folder / "history.jsonl", to_line(history[-1]))
                 last = Checkpoint(log.epoch, log.params, log.state)
                 if log.epoch % config.checkpoint_every == 0 or log.epoch == epochs:
                     ended["checkpoint"] = _save(run, last)
-                on_epoch(log)
-                if config.attack and not known and (known := catastrophic_overfitting(history)):
-                    warn(f"catastrophic overfitting at epoch {known}: FGSM fools fewer inputs, PGD more, than before")
-        except (KeyboardInterrupt, BrokenPipeError):
+                yield log
+        except (KeyboardInterrupt, BrokenPipeError, GeneratorExit):
             ended["checkpoint"] = _save(run, last)
             _forget_after(run, last.epoch, epochs)  # an epoch that was being logged
             raise
         finally:
-            ended["catastrophic_overfitting"] = known
+            ended["catastrophic_overfitting"] = catastrophic_overfitting(history) if config.attack else None
             if {**manifest, **ended}.get("checkpoint", -1) >= epochs:
                 ended |= {"status": "finished", "history_sha256": run.history_sha256}
     return last
+
+
+def logs(
+    config: Config, data: Dataset, backend: Backend, last: Checkpoint, history: list[dict[str, Any]], warn: Warn
+) -> Iterator[EpochLog]:
+    """The epochs after the checkpoint `last`, monitored; `history` grows by a line for each.
+
+    `warn` hears of catastrophic overfitting, once.
+    """
+    epochs = config.epochs_for(len(data.train.labels))
+    monitor = _monitor(config, data, backend, epochs)
+    known = catastrophic_overfitting(history) if config.attack else None
+    for log in _training(config, data, backend, last, epochs):
+        line = monitor(log.line(), log.params)
+        history.append(line)
+        if config.attack and not known and (known := catastrophic_overfitting(history)):
+            warn(f"catastrophic overfitting at epoch {known}: FGSM fools fewer inputs, PGD more, than before")
+        yield replace(log, layers=line["layers"], attacks=line.get("attacks"))
 
 
 def _begun(

@@ -48,23 +48,17 @@ class Run:
     def create(cls, folder: Path, config: Config, data: Dataset, start: Checkpoint | None = None) -> "Run":
         """A new folder with its configuration and manifest, and the weights to `start` from where they are given.
 
-        Full weights are truncated to the rank of a low-rank configuration.
-
-        Raises `UsageError` where there is such a file or folder already and for more weights than there is memory for,
-        `DataError` for weights to start from that are not the configuration's; nothing is then left behind.
+        Raises `UsageError` where there is such a file or folder already, for parts of the configuration that a file
+        cannot name, and for more weights than there is memory for, `DataError` for weights to start from that are not
+        the configuration's; nothing is then left behind.
         """
-        given = start.params if start else None
-        untrained = _untrained(config)
-        if start:
-            if config.low_rank is not None and not is_low_rank(start.params):
-                start = start._replace(params=factorised(start.params, config.low_rank.fraction))
-            start = checkpoints.check_shapes(start._replace(state={}), untrained._replace(state={}), config.start)
+        config.check_named()
+        first = begun(config, start)
         with _created(folder) as temporary:
             run = cls(temporary)
             (temporary / "checkpoints").mkdir()
             if start:
-                state = config.state(start.params, given)
-                checkpoints.write(run.checkpoint_path(0), Checkpoint(0, start.params, state))
+                checkpoints.write(run.checkpoint_path(0), first)
             run.write_manifest(
                 {
                     "status": "running",
@@ -197,6 +191,22 @@ class Run:
 
     def lock(self) -> FileLock:
         return FileLock(self.folder / ".lock", timeout=0)
+
+
+def begun(config: Config, start: Checkpoint | None = None) -> Checkpoint:
+    """The weights before the first step, on the host: those of `start` where they are given, with a new state.
+
+    Full weights are truncated to the rank of a low-rank configuration. Raises `UsageError` for more weights than there
+    is memory for, `DataError` for weights to start from that are not the configuration's.
+    """
+    untrained = _untrained(config)
+    if start is None:
+        return untrained
+    params = start.params
+    if config.low_rank is not None and not is_low_rank(params):
+        params = factorised(params, config.low_rank.fraction)
+    same = checkpoints.check_shapes(Checkpoint(0, params, {}), untrained._replace(state={}), config.start)
+    return same._replace(state=config.state(same.params, start.params))
 
 
 def _untrained(config: Config) -> Checkpoint:

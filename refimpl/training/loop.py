@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,11 +54,12 @@ class Schedule(NamedTuple):
     start: int = 0
 
 
-class EpochLog(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class EpochLog:
     """One epoch: cross-entropies in nats, mean over its steps and, after it, over the test set; the rest after it.
 
     `terms` are the regularizers' parts of the loss, on the test set where they depend on data; `layers` has the
-    effective rank and sparsity of each weight matrix.
+    effective rank and sparsity of each weight matrix; `attacks` what was monitored, None in other epochs.
     """
 
     epoch: int
@@ -66,13 +67,16 @@ class EpochLog(NamedTuple):
     test_loss: float
     accuracy: float
     terms: dict[str, float]
-    layers: list[dict[str, Any]]
-    params: Params
-    state: State
+    layers: list[dict[str, Any]] = field(repr=False)
+    params: Params = field(repr=False)
+    state: State = field(repr=False)
+    attacks: list[dict[str, Any]] | None = None
 
     def line(self) -> dict[str, Any]:
+        """As a line of history.jsonl."""
         numbers = {"epoch": self.epoch, "loss": self.loss, "test_loss": self.test_loss, "accuracy": self.accuracy}
-        return {**numbers, **self.terms, "layers": self.layers}
+        monitored = {} if self.attacks is None else {"attacks": self.attacks}
+        return {**numbers, **self.terms, "layers": self.layers, **monitored}
 
 
 def train(
