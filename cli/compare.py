@@ -9,26 +9,12 @@ from typing import Any
 import click
 
 from refimpl.atomic import write_text
-from refimpl.runs.compare import (
-    Difference,
-    Group,
-    RunSummary,
-    Spread,
-    columns,
-    differences,
-    group_columns,
-    grouped,
-    named,
-    ordered,
-    shared,
-    spreads,
-    summarize,
-)
+from refimpl.runs.compare import PER_CENT, Comparison, Difference, Group, RunSummary, Spread, spreads
+from refimpl.runs.compare import compare as beside
 
 from . import options
 from .console import note, percent, report, table
 
-PER_CENT = ("accuracy", "fooling_ratio", "robust_accuracy")
 RATIOS = ("fooling_ratio", "robust_accuracy")
 MEASURES = ("effective_rank", "effective_sparsity")
 TITLES = {
@@ -60,24 +46,16 @@ def compare(
     Compared are the attacks that all runs share, of equal settings and number of examples: `refimpl attack` makes
     them. Accuracy has its 95 % interval over test examples where `refimpl measure` has been run.
     """
-    runs, notes = shared([summarize(folder) for folder in dict.fromkeys(folders)])
-    groups = grouped(runs) if group or against else []
-    if sort and groups:
-        groups = ordered(groups, sort, lambda one: group_columns([one])[0])
-    elif sort:
-        runs = ordered(runs, sort, lambda one: columns([one])[0])
-    baseline = named(groups, against) if against else None
-    found, lines = differences(groups, baseline) if baseline else ([], [])
-    notes += lines
+    found = beside(list(dict.fromkeys(folders)), sort=sort, group=group, against=against)
     if csv_file:
-        write_text(csv_file, _csv(group_columns(groups) if groups else columns(runs)))
+        write_text(csv_file, _csv(found.rows()))
     if as_json:
-        report(_plain(runs, groups, baseline, found, notes))
+        report(_plain(found))
         return
-    _show_groups(groups) if groups else _show_runs(runs)
-    if baseline:
-        _show_differences(found, baseline)
-    for line in notes:
+    _show_groups(found.groups) if found.groups else _show_runs(found.runs)
+    if found.baseline:
+        _show_differences(found.differences, found.baseline)
+    for line in found.notes:
         note(line)
 
 
@@ -96,7 +74,7 @@ def _show_runs(runs: Sequence[RunSummary]) -> None:
         low, high = run.accuracy_interval or (None, None)
         accuracy = "" if run.accuracy is None else percent(run.accuracy)
         bounds = "" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f} %"
-        numbers = (str(run.seed), str(run.epochs), accuracy, bounds, f"{run.weights:,}", f"{run.seconds:.1f}")
+        numbers = (str(run.seed), str(run.epochs), accuracy, bounds, f"{run.weights:,}", _value("seconds", run.seconds))
         rows.append((run.run, run.method, run.dataset, *numbers))
     header = ("run", "method", "data", "seed", "epochs", "accuracy", "95 % interval", "weights", "seconds")
     table(header, rows, words=3)
@@ -163,24 +141,18 @@ def _signed(name: str, value: float) -> str:
     return f"{value:+,.0f}" if name == "weights" else f"{value:+.2f}"
 
 
-def _plain(
-    runs: Sequence[RunSummary],
-    groups: Sequence[Group],
-    baseline: Group | None,
-    paired: Sequence[Difference],
-    notes: Sequence[str],
-) -> dict[str, Any]:
-    found: dict[str, Any] = {"runs": [_run(run) for run in runs]}
-    if groups:
-        found["groups"] = [_group(one) for one in groups]
-    if baseline:
-        found["baseline"] = baseline.name
+def _plain(made: Comparison) -> dict[str, Any]:
+    found: dict[str, Any] = {"runs": [_run(run) for run in made.runs]}
+    if made.groups:
+        found["groups"] = [_group(one) for one in made.groups]
+    if made.baseline:
+        found["baseline"] = made.baseline.name
         found["differences"] = [
             {"group": one.group, "quantity": one.quantity, "mean": one.mean, "interval_95": one.interval,
              "seeds": list(one.seeds)}
-            for one in paired
+            for one in made.differences
         ]  # fmt: skip
-    return found | {"notes": list(notes)}
+    return found | {"notes": list(made.notes)}
 
 
 def _run(run: RunSummary) -> dict[str, Any]:

@@ -22,7 +22,7 @@ In Python, the names that are exported here:
     accuracy interval fooling             measures of networks; fooling_weights, margin_bound with perturbed weights
     load Dataset LabelledImages           data
     Config train resume open_run          what the command line does: training as an iterator of epoch logs, a trained
-                                          run with .attack() .measure()
+                                          run with .attack() .measure(); compare several
 
 Errors are RefimplError: UsageError, BackendError, DataError, NumericalError.
 """
@@ -53,6 +53,7 @@ from .optimizers import SGD, Adam
 from .tape import Pullback, gradients, input_gradient
 
 if TYPE_CHECKING:
+    from .runs.compare import Comparison, compare
     from .runs.config import Config
     from .runs.train import Training, resume, train
     from .runs.trained import Evaluation, TrainedRun, open_run
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 RUNS = {
+    "Comparison": "compare",
+    "compare": "compare",
     "Config": "config",
     "Evaluation": "trained",
     "TrainedRun": "trained",
@@ -77,6 +80,7 @@ __all__ = [
     "Adam",
     "AttackResult",
     "BackendError",
+    "Comparison",
     "Config",
     "DataError",
     "Dataset",
@@ -95,6 +99,7 @@ __all__ = [
     "attacks",
     "backend",
     "cnn",
+    "compare",
     "cross_entropy",
     "effective_rank",
     "effective_sparsity",

@@ -1,6 +1,6 @@
 """`idx` reads files, `registry` knows them, `find` says where they are, `fetch` gets them; `strokes` needs none."""
 
-from .dataset import Dataset, Split, on
+from .dataset import MEMORY, Dataset, Split, on
 from .fetch import fetch
 from .find import find, places
 from .load import BUILT_IN, NAMES, load, resolve
@@ -9,6 +9,7 @@ from .strokes import strokes
 
 __all__ = [
     "BUILT_IN",
+    "MEMORY",
     "NAMES",
     "REGISTRY",
     "Dataset",

@@ -12,6 +12,9 @@ from ..errors import DataError
 from ..layers.images import Shape
 from ..training.loop import Examples
 
+MEMORY = "memory"
+"""The source of data that are arrays, in no file."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -64,7 +67,7 @@ class Dataset:
         *,
         name: str = "arrays",
         layout: str = "",
-        source: str = "memory",
+        source: str = MEMORY,
     ) -> "Dataset":
         """A data set from (images, labels) for training and for testing.
 

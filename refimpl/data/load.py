@@ -21,12 +21,12 @@ BUILT_IN: dict[str, dict[str, int]] = {
 NAMES = (*REGISTRY, *BUILT_IN)
 
 
-def load(name: str, *, data_dir: Path | None = None) -> Dataset:
-    """MNIST, Fashion-MNIST or the built-in `strokes`, of which `strokes-small` has a few.
+def load(name: str | Path, *, data_dir: Path | None = None) -> Dataset:
+    """MNIST, Fashion-MNIST, the built-in `strokes`, of which `strokes-small` has a few, or the data at a path.
 
     Raises `UsageError` for another name, `DataError` where files are missing, damaged, or not those of the registry.
     """
-    if own.is_path(name):
+    if isinstance(name, Path) or own.is_path(name):
         return own.read(Path(name))
     _known(name)
     if name in BUILT_IN:

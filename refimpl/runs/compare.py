@@ -1,7 +1,7 @@
 """Comparison of runs: what each reached, mean and standard deviation over seeds, paired differences by seed.
 
-Read `RunSummary`, what is compared of a run; `summarize` reads one from its folder, `read_attacks` the results of its
-attacks. `shared`, `grouped`, `spread` and `paired` work on summaries alone.
+Read `compare`, then `RunSummary`, what is compared of a run; `summarize` reads one from its folder, `read_attacks` the
+results of its attacks. `shared`, `grouped`, `spread` and `paired` work on summaries alone.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from scipy.special import stdtrit
 
@@ -22,13 +22,18 @@ from ..errors import DataError, UsageError
 from ..low_rank import n_weights
 from ..measures import interval
 from ..settings import nearest
+from ..tables import html_table, percent
+from .config import Config
 from .folder import Run
 from .schema import AttackFile, Measures, read_json
+from .trained import TrainedRun
 
 Row = TypeVar("Row")
 BESIDE = ("surrogate", "matched_eps", "truncated")
 """Keys of a result that belong to how an attack was made, beside its own settings."""
 NOT_COMPARED = ("seed", "start")
+PER_CENT = ("accuracy", "accuracy_low", "accuracy_high", "fooling_ratio", "robust_accuracy")
+"""Quantities that are fractions."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class RunSummary:
     layers: tuple[LayerMeasures, ...]
     attacks: tuple[AttackCounts, ...]
     weights: int
-    seconds: float
+    seconds: float | None
 
     def quantities(self) -> dict[str, float | None]:
         """Every number that can be compared, by the name of its column."""
@@ -103,19 +108,41 @@ class RunSummary:
         return {**found, "weights": float(self.weights), "seconds": self.seconds}
 
 
-def summarize(folder: Path) -> RunSummary:
-    """The run in `folder`, of what its files hold: nothing is computed of the net.
+def summarize(run: TrainedRun | Path | str) -> RunSummary:
+    """A run, of what its files hold, or of what is known of it in memory: nothing is computed of the net.
 
     Measures are those of measure.json where it is of the last epoch, else of the last line of history.jsonl. Raises
     `DataError` for what is no run, for damaged files, and for a run without a finished epoch.
     """
-    run = Run.open(folder)
-    config, manifest, log = run.config, run.manifest, read_history(run)[-1]
-    epochs, measured = log["epoch"], _measures(run, log["epoch"])
-    found, n = measured or log, measured["n"] if measured else 0
-    accuracy = float(found["accuracy"])
+    if isinstance(run, TrainedRun) and run.run is None:
+        attacks = _distinct(_counts(summary, run.name) for summary in run.attacked)
+        known = Known(run.name, run.config, run.data.sha256, len(run.data.test.labels), None, attacks)
+        return _summary(known, run.logs[-1])
+    where = run.folder if isinstance(run, TrainedRun) else run
+    files = Run.open(Path(str(where)))
+    manifest, log = files.manifest, read_history(files)[-1]
+    measured = _measures(files, log["epoch"])
+    attacks = read_attacks(files, log["epoch"])
+    n, seconds = measured["n"] if measured else 0, float(manifest["seconds"])
+    known = Known(str(where), files.config, manifest["data"]["sha256"], n, seconds, attacks)
+    return _summary(known, {**log, **(measured or {})})
+
+
+class Known(NamedTuple):
+    """What is known of a run beside its last log; `n` is 0 where the number of test examples is not."""
+
+    run: str
+    config: Config
+    data_sha256: Mapping[str, str]
+    n: int
+    seconds: float | None
+    attacks: list[AttackCounts]
+
+
+def _summary(known: Known, last: Mapping[str, Any]) -> RunSummary:
+    config, n, accuracy = known.config, known.n, float(last["accuracy"])
     return RunSummary(
-        run=str(folder),
+        run=known.run,
         arch=config.arch,
         method=config.method,
         dataset=config.dataset,
@@ -123,16 +150,16 @@ def summarize(folder: Path) -> RunSummary:
         settings={
             **_comparable(config.table()),
             "start": _origin(config.start),
-            "data": _digest(manifest["data"]["sha256"]),
-            "epochs_done": epochs,
+            "data": _digest(known.data_sha256),
+            "epochs_done": last["epoch"],
         },
-        epochs=epochs,
+        epochs=last["epoch"],
         accuracy=accuracy,
         accuracy_interval=interval(round(accuracy * n), n) if n else None,
-        layers=tuple(map(_layer, found["layers"])),
-        attacks=tuple(read_attacks(run, epochs)),
+        layers=tuple(map(_layer, last["layers"])),
+        attacks=tuple(known.attacks),
         weights=n_weights(config.init(backend("numpy"))),
-        seconds=float(manifest["seconds"]),
+        seconds=known.seconds,
     )
 
 
@@ -149,15 +176,20 @@ def read_attacks(run: Run, epoch: int) -> list[AttackCounts]:
 
     Raises `DataError` for a damaged file.
     """
+    paths = sorted((run.folder / "attacks").glob("*.json"))
+    of_epoch = [path for path in paths if read_json(path, AttackFile)["epoch"] == epoch]
+    return _distinct(_counts(run.result(path, AttackFile), path) for path in of_epoch)
+
+
+def _distinct(found: Iterable[AttackCounts]) -> list[AttackCounts]:
+    """By name; of those that differ by their seeds alone the first."""
     counts: dict[tuple[str, int], AttackCounts] = {}
-    for path in sorted((run.folder / "attacks").glob("*.json")):
-        if read_json(path, AttackFile)["epoch"] == epoch:
-            one = _counts(run.result(path, AttackFile), path)
-            counts.setdefault((one.name, one.n), one)  # a second one differs by its seed alone
+    for one in found:
+        counts.setdefault((one.name, one.n), one)
     return sorted(counts.values(), key=lambda one: (one.settings, one.eps, one.n))
 
 
-def _counts(summary: Mapping[str, Any], path: Path) -> AttackCounts:
+def _counts(summary: Mapping[str, Any], path: Path | str) -> AttackCounts:
     name = summary["attack"]
     if name not in ATTACKS:
         raise DataError(f"{path} is of an unknown attack, {name!r}")
@@ -409,3 +441,59 @@ def group_columns(groups: Iterable[Group]) -> list[dict[str, Any]]:
             row |= {name: one.mean, f"{name}:sd": one.standard_deviation}
         rows.append(row)
     return rows
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs beside each other, with the attacks that all of them share; `notes` say what was left out.
+
+    `groups` are the runs that differ only by seed, where they were asked for; `differences` those from `baseline`.
+    """
+
+    runs: tuple[RunSummary, ...]
+    groups: tuple[Group, ...] = ()
+    baseline: Group | None = None
+    differences: tuple[Difference, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A flat row for each group, or for each run where they are not grouped: what CSV files hold."""
+        return group_columns(self.groups) if self.groups else columns(self.runs)
+
+    def _repr_html_(self) -> str:
+        rows = self.rows()
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        cells = [[_cell(name, row.get(name)) for name in names] for row in rows]
+        header = [name.replace("_", " ").replace(":", " ") for name in names]
+        return html_table("; ".join(["comparison of runs", *self.notes]), header, cells)
+
+
+def compare(
+    runs: Sequence[TrainedRun | Path | str], *, sort: str | None = None, group: bool = False, against: str | None = None
+) -> Comparison:
+    """Runs, or their folders, beside each other: accuracy, attacks that all share, effective rank and sparsity, ...
+
+    Sorted by a column, as `Comparison.rows` name them, `-COLUMN` from the greatest. With `group` mean and standard
+    deviation of the runs that differ only by seed; with `against`, a group or one of its runs, also paired differences
+    from it. Raises `DataError` for damaged runs, `UsageError` for unknown columns and groups, and where nothing can be
+    paired.
+    """
+    if isinstance(runs, TrainedRun | Path | str):
+        raise UsageError("expected a list of runs to compare, got a single one")
+    summaries, notes = shared([summarize(run) for run in runs])
+    groups = grouped(summaries) if group or against else []
+    if sort and groups:
+        groups = ordered(groups, sort, lambda one: group_columns([one])[0])
+    elif sort:
+        summaries = ordered(summaries, sort, lambda one: columns([one])[0])
+    baseline = named(groups, against) if against else None
+    found, lines = differences(groups, baseline) if baseline else ([], [])
+    return Comparison(tuple(summaries), tuple(groups), baseline, tuple(found), (*notes, *lines))
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name.partition(":")[0] in PER_CENT:
+        return percent(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -11,7 +11,7 @@ from ..backend import backend as make_backend
 from ..errors import UsageError
 from ..low_rank import LowRank, LowRankNetwork, LowRankSGD, mean_singular_values
 from ..networks import FCNN, NETWORKS, Network
-from ..optimizers import OPTIMIZERS, SGD, Optimizer, Proximal, State, Updates
+from ..optimizers import OPTIMIZERS, Optimizer, Proximal, State, Updates
 from ..parameters import weights
 from ..registry import Registry
 from ..regularizers import REGULARIZERS, Regularizer
@@ -29,10 +29,21 @@ MONITORS: dict[str, tuple[str, ...]] = {
 PARTS: dict[str, Registry[Any]] = {"network": NETWORKS, "optimizer": OPTIMIZERS, "attack": ATTACKS}
 """The tables that hold one choice, `[network.fcnn]`."""
 
+USUAL: Any = None
+"""Stands for what is usual for the network, until a `Config` is made."""
+
+EXAMPLES = {
+    "network": "FCNN()",
+    "optimizer": "Adam(learning_rate=0.001)",
+    "attack": "attacks.PGD(eps=0.1)",
+    "regularizers": "regularizers.L1({'W1': 0.01})",
+    "low_rank": "LowRank(fraction=0.5)",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Settings):
-    """The defaults are the paper's for `fcnn` (Section 5); `from_table` has those of every network.
+    """The defaults are the paper's for the network (Section 5): its optimizer, learning rate, batches and steps.
 
     `epochs` None means as many as make the network's usual number of steps. `start` names the run whose weights were
     the first weights, where training is a fine-tuning. Raises `UsageError`, naming the setting, for a value that cannot
@@ -42,7 +53,7 @@ class Config(Settings):
     name: ClassVar[str] = ""
 
     network: Network = field(default_factory=FCNN)
-    optimizer: Optimizer = field(default_factory=SGD)
+    optimizer: Optimizer = USUAL
     attack: InputAttack | None = None
     regularizers: tuple[Regularizer, ...] = ()
     low_rank: LowRank | None = None
@@ -58,7 +69,7 @@ class Config(Settings):
         None, "Passes over the training set.", at_least=1,
         usual="240 on MNIST, 62 on Fashion-MNIST, lenet5 5; elsewhere as many as make the same number of steps",
     )  # fmt: skip
-    batch_size: int = setting(128, "Examples in a step.", usual="128; cnn 64", at_least=1)
+    batch_size: int = setting(USUAL, "Examples in a step.", usual="128; cnn 64", at_least=1)
     proximal: bool = setting(False, "Norms act by proximal steps, which make exact zeros, not by subgradients.")
     adversarial_fraction: float = setting(1.0, "Part of each batch that is attacked: 0.5 is half.", above=0, at_most=1)
     adversarial_weights: float = setting(
@@ -79,6 +90,11 @@ class Config(Settings):
     )
 
     def __post_init__(self) -> None:
+        self._check_parts()
+        if self.batch_size is None:
+            object.__setattr__(self, "batch_size", self.network.usual.batch_size)
+        if self.optimizer is None:
+            object.__setattr__(self, "optimizer", _optimizer({"sgd": {}}, self.network, bool(self.start)))
         super().__post_init__()
         for term in self.regularizers:
             term.check(self.network)
@@ -89,6 +105,16 @@ class Config(Settings):
             raise UsageError("regularizers and adversarial weights are for full weights, not for layers of low rank")
         self.updates()
         self.trained()
+
+    def _check_parts(self) -> None:
+        """Raise `UsageError` for a part that is of another kind: a class, a name, an attack on weights."""
+        parts = {"network": Network, "optimizer": Optimizer | None, "attack": InputAttack | None}
+        found = [(name, getattr(self, name), kind) for name, kind in (*parts.items(), ("low_rank", LowRank | None))]
+        if not isinstance(self.regularizers, tuple):
+            raise UsageError(f"regularizers must be a tuple of regularizers, got {self.regularizers!r}")
+        for name, value, kind in [*found, *(("regularizers", term, Regularizer) for term in self.regularizers)]:
+            if not isinstance(value, kind):
+                raise UsageError(f"{name} cannot be {value!r}: make one, such as {EXAMPLES[name]}")
 
     def _check_layers(self, regularized: list[str]) -> None:
         layers = list(weights(self.network.init(make_backend("numpy")))) if regularized else []
@@ -126,9 +152,8 @@ class Config(Settings):
                 raise UsageError(f"unknown setting {name!r}{nearest(name, known)}")
         values = {one.name: cls._accepted(one, kind, table[one.name]) for one, kind in kinds(cls) if one.name in table}
         values["network"] = _choice(NETWORKS, table.get("network", {"fcnn": {}}), "network")
-        values.setdefault("batch_size", values["network"].usual.batch_size)
-        chosen = _with_usual(table.get("optimizer", {"sgd": {}}), values["network"], bool(values.get("start")))
-        values["optimizer"] = _choice(OPTIMIZERS, chosen, "optimizer")
+        if "optimizer" in table:
+            values["optimizer"] = _optimizer(table["optimizer"], values["network"], bool(values.get("start")))
         values["regularizers"] = _terms(table.get("regularizer", {}))
         if "attack" in table:
             values["attack"] = _input_attack(_seeded(table["attack"], values.get("seed", 0)))
@@ -265,14 +290,13 @@ def _terms(table: Any) -> tuple[Regularizer, ...]:
     return tuple(REGULARIZERS[name].from_table(table[name], f"regularizer.{name}") for name in in_order(table))
 
 
-def _with_usual(table: Any, network: Network, tuned: bool) -> Any:
-    """An optimizer's table with the network's usual learning rate and momentum where none is given."""
-    if not isinstance(table, Mapping) or len(table) != 1 or not isinstance(next(iter(table.values())), Mapping):
-        return table
-    ((name, settings),) = table.items()
-    rates = network.usual.tuned if tuned else network.usual.learning_rates
-    usual = rates.get(name, {})
-    return {name: {**usual, **settings}}
+def _optimizer(table: Any, network: Network, tuned: bool) -> Any:
+    """The optimizer of a table, with the network's usual learning rate and momentum where none is given."""
+    if isinstance(table, Mapping) and len(table) == 1 and isinstance(next(iter(table.values())), Mapping):
+        ((name, settings),) = table.items()
+        rates = network.usual.tuned if tuned else network.usual.learning_rates
+        table = {name: {**rates.get(name, {}), **settings}}
+    return _choice(OPTIMIZERS, table, "optimizer")
 
 
 def _seeded(table: Any, seed: int) -> Any:

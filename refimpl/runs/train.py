@@ -11,7 +11,7 @@ from threadpoolctl import ThreadpoolController
 
 from ..backend import Backend, Params, to_host
 from ..backend import backend as make_backend
-from ..data import Dataset, load
+from ..data import Dataset
 from ..errors import DataError, UsageError
 from ..layers.images import scale
 from ..networks import Network
@@ -25,7 +25,7 @@ from .config import Config
 from .fast_twins import accelerated
 from .fit import fitting, logs
 from .folder import Run, Warn, begun
-from .trained import TrainedRun, open_run, warn_in_python
+from .trained import TrainedRun, data_of, open_run, warn_in_python
 
 Logs = Generator[EpochLog, None, Any]
 
@@ -167,9 +167,7 @@ def resume(
     `DataError` for what is no run; where the data are others or the run is damaged, as the first epoch is asked for.
     """  # fmt: skip
     run = Run.open(Path(folder))
-    if data is None:
-        data = load(run.config.dataset, data_dir=None if data_dir is None else Path(data_dir))
-    return Training(_InFolder(run, data, make_backend(run.config.backend), epochs, warn))
+    return Training(_InFolder(run, data or data_of(run, data_dir), make_backend(run.config.backend), epochs, warn))
 
 
 class _InFolder:

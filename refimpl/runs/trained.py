@@ -13,7 +13,7 @@ from ..atomic import write_text
 from ..attacks import ATTACKS, Attack, InputAttack, InputWeight
 from ..backend import Backend, Params
 from ..backend import backend as make_backend
-from ..data import Dataset, load
+from ..data import MEMORY, Dataset, load
 from ..errors import DataError, RefimplWarning, UsageError
 from ..low_rank import LowRankNetwork, factorised
 from ..measures import AttackResult, LabelledImages, fooling, fooling_weights
@@ -88,7 +88,8 @@ class TrainedRun:
     """A net after `epoch` epochs, its data, and where it is worked on.
 
     `network` is the fast twin where there is one, and in factors where the layers are; `params` its weights by name.
-    `run` has the files, None for a run in memory, whose epoch logs are `logs`. `checkpoint_sha256` is the hash of the
+    `run` has the files, None for a run in memory, whose epoch logs are `logs` and whose attacks, their summaries, are
+    `attacked`. `checkpoint_sha256` is the hash of the
     checkpoint that `params` were read from, or would be written to. `truncation` is the fraction of the full rank that
     layers were truncated to after training. `warn` hears what is not an error: that results could not be saved.
     """
@@ -102,6 +103,7 @@ class TrainedRun:
     checkpoint_sha256: str = field(repr=False)
     run: Run | None = None
     logs: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    attacked: list[dict[str, Any]] = field(default_factory=list, repr=False)
     truncation: float | None = None
     warn: Warn = field(default=warn_in_python, repr=False)
 
@@ -116,7 +118,10 @@ class TrainedRun:
 
     @property
     def name(self) -> str:
-        return self.run.folder.resolve().name if self.run else f"{self.config.arch}-{self.config.method}"
+        """That of the folder; of a run in memory network, data, method and seed."""
+        if self.run:
+            return self.run.folder.resolve().name
+        return f"{self.config.arch}-{Path(self.data.name).stem}-{self.config.method}-seed{self.config.seed}"
 
     @property
     def place(self) -> str:
@@ -204,6 +209,7 @@ class TrainedRun:
             result.summary.update(self._circumstances(one, result, how))
         if how.save and self.run:
             return self._kept(self.run.folder / "attacks", asked, results, how)
+        self.attacked.extend(result.summary for result in results)
         return results
 
     def _fooled(self, attacks: Sequence[Attack], how: Evaluation, progress: Progress) -> list[AttackResult]:
@@ -285,8 +291,7 @@ def open_run(
     checkpoint = run.load(where, warn)
     if checkpoint.epoch == 0:
         raise DataError(f"{folder} has no checkpoint yet: `refimpl train --resume {folder}` goes on with it")
-    if data is None:
-        data = load(config.dataset, data_dir=None if data_dir is None else Path(data_dir))
+    data = data or data_of(run, data_dir)
     if data.sha256 != run.manifest["data"]["sha256"]:
         raise DataError(f"{folder} was trained on other data than the {data.name} found in {data.source}")
     return TrainedRun(
@@ -300,6 +305,13 @@ def open_run(
         run=run,
         warn=warn,
     )
+
+
+def data_of(run: Run, data_dir: Path | str | None = None) -> Dataset:
+    """The data that a run names. Raises `DataError` where they were in memory alone, or are not found."""
+    if run.manifest["data"]["source"] == MEMORY:
+        raise DataError(f"{run.folder} was trained on arrays in memory: give them again, as data")
+    return load(run.config.dataset, data_dir=None if data_dir is None else Path(data_dir))
 
 
 def _made(attack: str | Attack, settings: dict[str, Any], others: Sequence[str] = ()) -> Attack:
