@@ -152,8 +152,7 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -
     """
     head = "".join(f'<th scope="col">{_html(column)}</th>' for column in columns)
     body = "\n".join(
-        f'<tr><th scope="row">{_html(first)}</th>' + "".join(map(_cell, others)) + "</tr>"
-        for first, *others in rows
+        f'<tr><th scope="row">{_html(first)}</th>' + "".join(map(_cell, others)) + "</tr>" for first, *others in rows
     )
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}"><table>\n'
