@@ -5,17 +5,22 @@ rank; `input_weight` moves the weights, too. Each file ends with the settings of
 a new file here is an attack on the command line. `restarts` picks the best of several attempts, `verify` trusts none.
 """
 
+from .apgd import APGD, apgd
 from .base import ATTACKS, PAPERS, Attack, InputAttack, input_attacks
 from .fgsm import FGSM, fgsm
 from .gnm import GNM, gnm
 from .input_weight import InputWeight, input_weight
 from .lora_pgd import LoraPGD, lora_pgd
+from .noise import Noise, noise
 from .pgd import PGD, pgd
 from .pgd_l2 import PGDL2, pgd_l2
+from .random_signs import RandomSigns, random_signs
 from .restarts import strongest
+from .square import Square, square
 from .verify import distance, verify
 
 __all__ = [
+    "APGD",
     "ATTACKS",
     "FGSM",
     "GNM",
@@ -26,14 +31,21 @@ __all__ = [
     "InputAttack",
     "InputWeight",
     "LoraPGD",
+    "Noise",
+    "RandomSigns",
+    "Square",
+    "apgd",
     "distance",
     "fgsm",
     "gnm",
     "input_attacks",
     "input_weight",
     "lora_pgd",
+    "noise",
     "pgd",
     "pgd_l2",
+    "random_signs",
+    "square",
     "strongest",
     "verify",
 ]

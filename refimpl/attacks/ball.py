@@ -2,7 +2,7 @@ r"""The ball an attack must stay in: its corners, the nearest point in it, direc
 
 import math
 
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from ..backend import Array, namespace
 from ..settings import Box
@@ -43,6 +43,11 @@ def length(g: Float[Array, "batch ..."]) -> Float[Array, "batch ..."]:
     r"""The $\ell_2$ norm of each example over all axes but the first, of length 1 in all of these."""
     xp = namespace(g)
     return xp.reshape(xp.sqrt(xp.sum(rows(g * g), axis=-1)), (g.shape[0], *(1 for _ in g.shape[1:])))
+
+
+def each(values: Shaped[Array, "batch"], x: Shaped[Array, "batch ..."]) -> Shaped[Array, "batch ..."]:
+    """One value an example, of as many axes as `x`."""
+    return namespace(values).reshape(values, (-1, *(1 for _ in x.shape[1:])))
 
 
 def _positive(x: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from ..backend import Array
 from ..layers.images import Shape
+from ..layers.loss import Loss, LossAt
 from ..registry import Registry
 from ..settings import PIXELS, Box, Settings, setting
 from ..validation import check_budget
@@ -23,7 +24,11 @@ A = TypeVar("A", bound="Attack")
 
 @runtime_checkable
 class Target(Protocol):
-    """What an attack sees of a net, with labels y or classes k settled."""
+    """What an attack sees of a net, with labels y or classes k settled: logits, and gradients of functions of them."""
+
+    def logits(self, x: Array) -> Array: ...
+
+    def value_and_grad(self, loss: Loss, *labels: Array) -> Callable[[Array], LossAt]: ...
 
     def loss(self, y: Array) -> Callable[[Array], Array]: ...
 

@@ -13,13 +13,14 @@ INTEGERS: dict[np.dtype, Any] = {np.dtype("float32"): np.int32, np.dtype("float6
 def sign_step(
     x: Float[Array, "..."],
     gradient: Float[Array, "..."],
-    length: float,
+    length: float | Float[Array, "..."],
     lower: Float[Array, "..."],
     upper: Float[Array, "..."],
 ) -> Float[Array, "..."]:
     r"""One projected sign step, $\Pi(x + \mathrm{length} \cdot \mathrm{sign}(g))$: what FGSM does once and PGD often.
 
-    The sign is the steepest ascent in $\ell_\infty$; sign(0) = 0, and nan stays nan.
+    The sign is the steepest ascent in $\ell_\infty$; sign(0) = 0, and nan stays nan. `length` is one number, or one
+    for each example with as many axes as x.
     """
     if isinstance(gradient, np.ndarray) and gradient.dtype in INTEGERS and gradient.dtype == x.dtype:
         return _with_integers(x, gradient, length, lower, upper)
@@ -29,7 +30,7 @@ def sign_step(
 def _with_integers(
     x: Float[np.ndarray, "..."],
     gradient: Float[np.ndarray, "..."],
-    length: float,
+    length: float | Float[np.ndarray, "..."],
     lower: Float[np.ndarray, "..."],
     upper: Float[np.ndarray, "..."],
 ) -> Float[np.ndarray, "..."]:
@@ -41,7 +42,7 @@ def _with_integers(
         return project(x + length * np.sign(gradient), lower, upper)
     integer = INTEGERS[gradient.dtype]
     step = gradient.view(integer) & integer(np.iinfo(integer).min)
-    np.bitwise_or(step, gradient.dtype.type(length).view(integer), out=step)
+    np.bitwise_or(step, np.asarray(length, gradient.dtype).view(integer), out=step)
     moved = step.view(gradient.dtype)
     np.add(x, moved, out=moved)
     np.maximum(moved, lower, out=moved)

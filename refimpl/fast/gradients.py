@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from ..backend import Array, Backend, Params
 from ..errors import UsageError
 from ..layers.images import Shape
-from ..layers.loss import margin_directions, margins
+from ..layers.loss import Loss, LossAt, margin_directions, margins
 from ..low_rank.network import LowRankNetwork
 from ..networks.base import Network
 from ..networks.cnn import CNN
@@ -105,6 +105,24 @@ class FastGradients(Gradients):
 
         return gradient
 
+    def value_and_grad(self, loss: Loss, *labels: Int[np.ndarray, "batch"]) -> Callable[[Array], LossAt]:
+        mine = _Mine(self)
+
+        def at(x: Float[np.ndarray, "batch n"]) -> LossAt:
+            passes = mine.buffers(x, len(labels[0]))
+            found = LossAt(np.empty(len(x), x.dtype), np.empty_like(x), np.empty((len(x), mine.classes), x.dtype))
+
+            def work(i: int, part: slice, piece: DenseBuffers | Microbatch) -> None:
+                found.logits[part] = piece.logits
+                found.value[part], dz = loss(found.logits[part], *(one[part] for one in labels))
+                piece.receive(dz)
+                piece.input_gradient(found.gradient[part])
+
+            passes.each(x, work)
+            return found
+
+        return at
+
     def margins(self, k: Int[np.ndarray, "batch"]) -> Callable[[Array], tuple[Array, Array]]:
         """One backward pass a margin through the same forward pass."""
         check_labels(k, k.shape[:1], n_classes(self.params))
@@ -149,7 +167,7 @@ class _Mine(local):
     """A thread's buffers, made when the first input shows its size, and for inputs of that size only."""
 
     def __init__(self, gradients: FastGradients) -> None:
-        self.gradients = gradients
+        self.gradients, self.classes = gradients, n_classes(gradients.params)
         self.made: Buffers | None = None
         self.shape: tuple[int, ...] = ()
 

@@ -1,6 +1,7 @@
 r"""What the gradients start from: the softmax cross-entropy and the classification margins."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import array_api_compat
 from jaxtyping import Float, Int
@@ -8,6 +9,20 @@ from jaxtyping import Float, Int
 from ..backend import Array, namespace
 from ..tape import Pullback
 from ..validation import check_labels
+
+Loss = Callable[..., tuple[Array, Array]]
+"""A loss of each example by itself: (logits, labels, ...) -> values (batch,), gradient by the logits (batch, classes).
+
+`labels` are one or more arrays of whole numbers, (batch,): the classes of the examples, or the classes aimed at.
+"""
+
+
+class LossAt(NamedTuple):
+    """A loss of each example at inputs x, its gradient with respect to x, and the logits that it is of."""
+
+    value: Float[Array, "batch"]
+    gradient: Float[Array, "batch n"]
+    logits: Float[Array, "batch classes"]
 
 
 def one_hot(y: Int[Array, "..."], classes: int, dtype: Any) -> Float[Array, "... classes"]:
@@ -55,6 +70,15 @@ def margins(
     check_labels(k, logits.shape[:-1], logits.shape[-1])
     D = margin_directions(k, logits.shape[-1], logits.dtype)
     return xp.sum(D * logits[..., None, :], axis=-1), Pullback(x=lambda dM: xp.sum(dM[..., None] * D, axis=-2))
+
+
+def least_margin(logits: Float[Array, "batch classes"], k: Int[Array, "batch"]) -> Float[Array, "batch"]:
+    r"""$z_k - \max_{l \ne k} z_l$, the smallest of the `margins`. Raises `UsageError` as `cross_entropy` does."""
+    xp = namespace(logits)
+    check_labels(k, logits.shape[:-1], logits.shape[-1])
+    t = one_hot(k, logits.shape[-1], logits.dtype)
+    others = xp.where(t > 0, xp.full_like(t, -xp.inf), logits)
+    return xp.sum(t * logits, axis=-1) - xp.max(others, axis=-1)
 
 
 def margin_directions(k: Int[Array, "batch"], classes: int, dtype: Any) -> Float[Array, "batch others classes"]:

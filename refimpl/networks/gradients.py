@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from ..backend import Array, Params, namespace
 from ..layers.images import Shape, square
-from ..layers.loss import cross_entropy, margin_directions, margins
+from ..layers.loss import Loss, LossAt, cross_entropy, least_margin, margin_directions, margins
 from ..tape import Tape, gradients, input_gradient
 
 
@@ -43,6 +43,16 @@ class Gradients:
 
         return gradient
 
+    def value_and_grad(self, loss: Loss, *labels: Int[Array, "batch"]) -> Callable[[Array], LossAt]:
+        """x -> any loss of the logits, each example's by itself, its gradient with respect to x, and the logits."""
+
+        def at(x: Float[Array, "batch n"]) -> LossAt:
+            logits, tape = self.network.forward(self.params, x)
+            value, dlogits = loss(logits, *labels)
+            return LossAt(value, input_gradient(tape, dlogits), logits)
+
+        return at
+
     def margins(self, k: Int[Array, "batch"]) -> Callable[[Array], tuple[Array, Array]]:
         """x -> the margins of class k, (batch, K-1), and their gradients with respect to x, (batch, K-1, n)."""
 
@@ -62,7 +72,7 @@ class Gradients:
         """x -> the smallest margin of class k, (batch,): negative where the example is given another class."""
 
         def least(x: Float[Array, "batch n"]) -> Float[Array, "batch"]:
-            return namespace(x).min(margins(self.logits(x), k)[0], axis=-1)
+            return least_margin(self.logits(x), k)
 
         return least
 
