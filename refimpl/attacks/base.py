@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..backend import Array
+from ..backend import Array, namespace
 from ..layers.images import Shape
 from ..layers.loss import Loss, LossAt
 from ..registry import Registry
@@ -37,6 +37,10 @@ class Target(Protocol):
     def least_margin(self, k: Array) -> Callable[[Array], Array]: ...
 
     def image_shape(self, n: int) -> Shape: ...
+
+
+Perturb = Callable[..., Array]
+"""As `InputAttack.perturb`: a target, inputs, labels, starts and a surrogate -> adversarial examples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +89,12 @@ class InputAttack(Attack):
     follows_surrogate: ClassVar[bool] = False
     """Whether the attack can take its direction from another net's gradient."""
 
+    smallest: ClassVar[bool] = False
+    """Whether the attack seeks the smallest perturbation that fools, of which `eps` is only the most that counts."""
+
+    prepares: ClassVar[bool] = False
+    """Whether the attack looks at all inputs before it perturbs one."""
+
     @abstractmethod
     def perturb(
         self,
@@ -95,6 +105,18 @@ class InputAttack(Attack):
         surrogate: Target | None = None,
     ) -> Float[Array, "batch *shape"]:
         """The adversarial examples of one batch with labels y."""
+
+    def prepared(self, target: Target, batches: Sequence[tuple[Array, Array]]) -> Perturb:
+        """`perturb`, after a look at all inputs and labels where the attack `prepares`."""
+        return self.perturb
+
+
+def direction(target: Target, y: Int[Array, "batch"], aim: int | None) -> Callable[[Array], Array]:
+    """x -> the gradient that an attack follows: of the loss, or minus that of the loss towards the class `aim`."""
+    if aim is None:
+        return target.loss(y)
+    towards = target.loss(namespace(y).full_like(y, aim))
+    return lambda x: -towards(x)
 
 
 ATTACKS: Registry[type[Attack]] = Registry("attack", __package__)

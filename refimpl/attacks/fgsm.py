@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ..backend import Array
-from ..settings import Box
+from ..settings import Box, setting
 from ..validation import check_attacked
 from .ball import bounds
-from .base import ATTACKS, InputAttack, Target
+from .base import ATTACKS, InputAttack, Target, direction
 from .sign_step import sign_step
 
 
@@ -21,8 +21,8 @@ def fgsm(
     Of all $\|\eta\|_\infty \le \epsilon$ this $\eta$ raises the linearised loss most, by
     $\epsilon \|\nabla_x L\|_1$. `gradient` maps x to $\nabla_x L$, `eps` is in units of pixels in [0, 1], and
     `clip=(0.0, 1.0)` keeps pixels pixels; the default does not, as the paper does not say so: an assumption.
-    $\mathrm{sign}(0) = 0$. Raises `UsageError` for a negative or non-finite `eps`, an empty box, and half
-    precision.
+    $\mathrm{sign}(0) = 0$. With minus the gradient of the loss of another class the attack aims at that class. Raises
+    `UsageError` for a negative or non-finite `eps`, an empty box, and half precision.
     """
     check_attacked(x, eps, clip)
     return sign_step(x, gradient(x), eps, *bounds(x, eps, clip))
@@ -35,6 +35,10 @@ class FGSM(InputAttack):
 
     name: ClassVar[str] = "fgsm"
 
+    target_class: int | None = setting(
+        None, "Aim at this class, 0, 1, ...: lower its loss, where otherwise that of the label is raised.", at_least=0
+    )
+
     def perturb(
         self,
         target: Target,
@@ -43,4 +47,4 @@ class FGSM(InputAttack):
         starts: Sequence[np.random.Generator] = (),
         surrogate: Target | None = None,
     ) -> Array:
-        return fgsm(target.loss(y), x, eps=self.eps, clip=self.clip)
+        return fgsm(direction(target, y, self.target_class), x, eps=self.eps, clip=self.clip)

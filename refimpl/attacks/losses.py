@@ -88,6 +88,12 @@ def other_classes(logits: Float[Array, "batch classes"], y: Int[Array, "batch"])
     return xp.flip(xp.argsort(last, axis=-1), axis=-1)[:, :-1]
 
 
+def margin_loss(logits: Float[Array, "batch classes"], y: Int[Array, "batch"]) -> Values:
+    r"""$\max_{l \ne y} z_l - z_y$: above 0 where the example is given another class."""
+    own, other = _unit(y, logits), _unit(other_classes(logits, y)[:, 0], logits)
+    return namespace(logits).sum((other - own) * logits, axis=-1), other - own
+
+
 LOSSES: dict[str, tuple[Loss, Loss]] = {
     "ce": (cross_entropy, targeted_cross_entropy),
     "dlr": (dlr, targeted_dlr),

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from ..backend import Array, like, namespace
 from ..errors import UsageError
 from ..settings import Box
-from .ball import Corners, bounds, each, length, project, unit
+from .ball import Corners, bounds, each, length, project, rows, unit
 from .sign_step import sign_step
 
 
@@ -86,3 +86,16 @@ def ball(x: Float[Array, "batch *shape"], eps: float, norm: str = "inf", clip: B
     if norm not in BALLS:
         raise UsageError(f"unknown norm {norm!r}: choose one of {', '.join(BALLS)}")
     return BALLS[norm](x, eps, clip)
+
+
+def within(
+    x: Float[Array, "batch *shape"], x_adv: Float[Array, "batch *shape"], eps: float, norm: str
+) -> Float[Array, "batch *shape"]:
+    """`x_adv` where it is within eps of x, elsewhere x."""
+    return namespace(x).where(each(size(x_adv - x, norm) <= eps, x), x_adv, x)
+
+
+def size(eta: Float[Array, "batch *shape"], norm: str) -> Float[Array, "batch"]:
+    """The norm, "inf" or "2", of each example over all axes but the first."""
+    xp, flat = namespace(eta), rows(eta)
+    return xp.max(xp.abs(flat), axis=-1) if norm == "inf" else xp.sqrt(xp.sum(flat * flat, axis=-1))

@@ -11,7 +11,7 @@ from ..rng import stream
 from ..settings import Box, setting
 from ..validation import check_attacked, check_steps
 from .ball import Corners, bounds, project
-from .base import ATTACKS, InputAttack, Target
+from .base import ATTACKS, InputAttack, Target, direction
 from .restarts import strongest
 from .sign_step import sign_step
 
@@ -65,6 +65,9 @@ class PGD(InputAttack):
 
     name: ClassVar[str] = "pgd"
 
+    target_class: int | None = setting(
+        None, "Aim at this class, 0, 1, ...: lower its loss, where otherwise that of the label is raised.", at_least=0
+    )
     steps: int = setting(20, "Number of steps.", at_least=1)
     step_size: float | None = setting(None, "Length of a step.", unit="pixels", usual="eps / 10", at_least=0)
     random_start: bool = setting(False, "Start at a random point of the ball.")
@@ -89,7 +92,7 @@ class PGD(InputAttack):
         starts: Sequence[np.random.Generator] = (),
         surrogate: Target | None = None,
     ) -> Array:
-        gradient, corners = target.loss(y), bounds(x, self.eps, self.clip)
+        gradient, corners = direction(target, y, self.target_class), bounds(x, self.eps, self.clip)
 
         def attempt(start: Array) -> Array:
             return ascent(gradient, start, corners, self.step_size or 0.0, self.steps)

@@ -1,7 +1,7 @@
 """The fooling ratio: attack every correctly classified test input, trust nothing, count."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
 
-from ..attacks.base import InputAttack
+from ..attacks.base import InputAttack, Perturb
 from ..attacks.verify import distance, verify
 from ..backend import Array, Backend, Params, to_host
 from ..errors import NumericalError, UsageError
@@ -155,10 +155,14 @@ def fooling(
     gradients, argmax = network.gradients(params), inputs.backend.xp.argmax
     found: list[list[Row]] = [[] for _ in attacks]
     starts = [attack.starts() for attack in attacks]
-    for batch in correctly_classified(gradients, inputs):
+    batches: Iterable[Correct] = correctly_classified(gradients, inputs)
+    if any(attack.prepares for attack in attacks):
+        batches = list(batches)
+    ready = [_prepared(attack, gradients, batches) for attack in attacks]
+    for batch in batches:
         x = to_host(batch.x)
-        for attack, start, rows in zip(attacks, starts, found, strict=True):
-            x_adv = attack.perturb(gradients, batch.x, batch.y, start, surrogate)
+        for attack, perturb, start, rows in zip(attacks, ready, starts, found, strict=True):
+            x_adv = perturb(gradients, batch.x, batch.y, start, surrogate)
             label = to_host(argmax(gradients.logits(x_adv), axis=-1))
             x_adv = to_host(x_adv)
             verify(x, x_adv, eps=attack.eps, norm=attack.ball, clip=attack.clip)
@@ -167,6 +171,12 @@ def fooling(
         progress(int(batch.indices[-1]) + 1)
     progress(len(inputs.labels))
     return [result_of(attack.describe(), rows, inputs) for attack, rows in zip(attacks, found, strict=True)]
+
+
+def _prepared(attack: InputAttack, gradients: Gradients, batches: Iterable[Correct]) -> Perturb:
+    """How the attack perturbs, once it has seen all inputs, if it must: then they are on the device at once."""
+    pairs = [(batch.x, batch.y) for batch in batches] if attack.prepares else []
+    return attack.prepared(gradients, pairs) if pairs else attack.perturb
 
 
 def correctly_classified(gradients: Gradients, inputs: LabelledImages) -> Iterator[Correct]:
