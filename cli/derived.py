@@ -85,6 +85,10 @@ class Several(click.ParamType):
             return value
         return tuple(self.kind.convert(part, param, ctx) for part in value.split(","))
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(before + comma + one.value) for one in self.kind.shell_complete(ctx, param, last)]
+
 
 class Layers(click.ParamType):
     """Layers and a number for each: `1=0.01,2=0.03`, as `{"W1": 0.01, "W2": 0.03}`."""

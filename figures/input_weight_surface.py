@@ -50,7 +50,7 @@ class InputWeightSurface(RunsFigure):
             )
         columns: Columns = {name: [] for name in COLUMNS}
         for key, same in sorted(found.items(), key=lambda item: (_order(item[0][0]), item[0])):
-            values = [100 * one.summary["adversarial_accuracy"] for one in same]
+            values = [100 * one.summary["robust_accuracy"] for one in same]
             for name, value in zip(COLUMNS, (*facts(same[0]), *key, *mean_and_range(values), len(values)), strict=True):
                 columns[name].append(value)
         return columns

@@ -41,7 +41,7 @@ class LowRankTraining(RunsFigure):
             )
         columns: Columns = {name: [] for name in COLUMNS}
         for (attack, net, eps), same in sorted(((a, net, eps), same) for (net, a, eps), same in found.items()):
-            values = [100 * one.summary["adversarial_accuracy"] for one in same]
+            values = [100 * one.summary["robust_accuracy"] for one in same]
             row = (*facts(same[0]), attack, net, eps, *mean_and_range(values), len(values))
             for name, value in zip(COLUMNS, row, strict=True):
                 columns[name].append(value)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-STREAMS = ("init", "shuffle", "attack", "noise")
+STREAMS = ("init", "shuffle", "attack", "noise", "examples")
 
 
 def stream(seed: int, name: str, *index: int) -> np.random.Generator:
@@ -13,3 +13,8 @@ def stream(seed: int, name: str, *index: int) -> np.random.Generator:
     """
     key = (STREAMS.index(name), *index)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+
+
+def drawn(total: int, n: int, seed: int = 0) -> np.ndarray:
+    """n of the numbers below `total`, drawn at random, in increasing order; those of a smaller n are among them."""
+    return np.sort(stream(seed, "examples").permutation(total)[:n])

@@ -26,7 +26,7 @@ def draw(source: Source) -> Drawing:
     test = trained.data.test
     (result,) = trained.attack_all([attack], Evaluation(examples=FIRST, save=False))
     if not len(result.index):
-        raise AbsentError(f"none of the first {FIRST} test images is classified correctly")
+        raise AbsentError(f"none of {FIRST} test images, drawn at random, is classified correctly")
     rows = _rows(result, np.asarray(scale(test.images[result.index], trained.config.dtype), float))
     settings = f"PGD, ε = {attack.eps:g} (ℓ{norm(attack.ball)}), {attack.steps} steps of {attack.step_size:g}"
     fooled = f"{int(result.fooled.sum())} of {len(result.index)} correctly classified of {result.n} are fooled"

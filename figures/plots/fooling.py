@@ -19,7 +19,7 @@ def draw(source: Source) -> Drawing:
     ax = drawn.subplots()
     for i, (name, eps, n) in enumerate(dict.fromkeys(row[1:4] for row in rows)):
         epochs, ratios = np.array([(row[0], row[4]) for row in rows if row[1:4] == (name, eps, n)]).T
-        label = f"{name}, ε = {eps:g}, first {n} test images"
+        label = f"{name}, ε = {eps:g}, {n} test images"
         plot_epochs(ax, epochs, 100 * ratios, label=label, **style(i))
     ax.set_ylabel("fooling ratio, %\n(of correctly classified)")
     ax.set_ylim(-2, 102)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..errors import NumericalError, UsageError
 from ..layers.images import scale
 from ..networks.base import Network
 from ..networks.gradients import Gradients
+from ..rng import drawn
 from ..tables import html_table, percent, percent_interval
 from ..validation import check_labels
 from .accuracy import interval
@@ -28,6 +29,9 @@ Row = tuple[np.ndarray, ...]
 class LabelledImages:
     """Grey levels and labels on the host, and where and how they are worked on: `chunk` examples at a time.
 
+    Where they are some of more, `some` has set `positions`, their places among all, and `examples_seed`, that of the
+    draw.
+
     Raises `UsageError` for no images, for images that are not bytes, for other labels than one an image, 0, 1, ..., and
     for a chunk below 1.
     """
@@ -37,6 +41,8 @@ class LabelledImages:
     backend: Backend
     dtype: str = "float32"
     chunk: int = 256
+    positions: Integer[np.ndarray, "examples"] | None = None
+    examples_seed: int | None = None
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -53,6 +59,13 @@ class LabelledImages:
             raise UsageError(f"labels must be 0, 1, ..., got {labels.min()}")
         if self.chunk < 1:
             raise UsageError(f"a chunk must hold at least one example, got {self.chunk}")
+
+    def some(self, n: int | None, seed: int = 0) -> "LabelledImages":
+        """n of them, drawn at random (`rng.drawn`), in their order; all for None, and where there are no more."""
+        if n is None or n >= len(self.labels):
+            return self
+        at = drawn(len(self.labels), n, seed)
+        return replace(self, images=self.images[at], labels=self.labels[at], positions=at, examples_seed=seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,12 +137,16 @@ class AttackResult:
 
 @dataclass(frozen=True)
 class Correct:
-    """Correctly classified inputs, where the computation is: which they are, and whose loss gradient is zero."""
+    """Correctly classified inputs, where the computation is: which they are, and whose loss gradient is zero.
+
+    `done` counts the inputs looked at so far, correctly classified or not.
+    """
 
     indices: np.ndarray
     x: Array
     y: Array
     zero_gradient: np.ndarray
+    done: int
 
 
 def fooling(
@@ -168,9 +185,27 @@ def fooling(
             verify(x, x_adv, eps=attack.eps, norm=attack.ball, clip=attack.clip)
             moved = distance(x, x_adv, attack.ball)
             rows.append((batch.indices, to_host(batch.y), label, moved, batch.zero_gradient, x_adv))
-        progress(int(batch.indices[-1]) + 1)
+        progress(batch.done)
     progress(len(inputs.labels))
-    return [result_of(attack.describe(), rows, inputs) for attack, rows in zip(attacks, found, strict=True)]
+    results = [result_of(attack.describe(), rows, inputs) for attack, rows in zip(attacks, found, strict=True)]
+    for attack, result in zip(attacks, results, strict=True):
+        result.summary.update(_more(attack, result))
+    return results
+
+
+def _more(attack: InputAttack, result: AttackResult) -> dict[str, Any]:
+    """`median_distance` of a search for the smallest perturbation, inputs that were not fooled being infinitely far.
+
+    `n_reached` of a targeted attack: the inputs that are given the class aimed at.
+    """
+    found: dict[str, Any] = {}
+    if attack.smallest:
+        away = np.where(result.fooled, result.distance, math.inf)
+        found["median_distance"] = float(np.median(away)) if away.size else math.nan
+    aim = getattr(attack, "target_class", None)
+    if aim is not None:
+        found["n_reached"] = int((result.fooled & (result.adversarial_label == aim)).sum())
+    return found
 
 
 def _prepared(attack: InputAttack, gradients: Gradients, batches: Iterable[Correct]) -> Perturb:
@@ -200,7 +235,8 @@ def correctly_classified(gradients: Gradients, inputs: LabelledImages) -> Iterat
         steepest = to_host(backend.xp.max(backend.xp.abs(gradients.loss(y)(x)), axis=-1))
         if not np.isfinite(steepest).all():
             raise NumericalError(f"the loss gradient is not finite at {(~np.isfinite(steepest)).sum()} test inputs")
-        yield Correct(index + start, x, y, steepest == 0)
+        at = index + start if inputs.positions is None else inputs.positions[index + start]
+        yield Correct(at, x, y, steepest == 0, min(start + inputs.chunk, len(inputs.labels)))
 
 
 def result_of(settings: dict[str, Any], rows: list[Row], inputs: LabelledImages) -> AttackResult:
@@ -218,12 +254,12 @@ def result_of(settings: dict[str, Any], rows: list[Row], inputs: LabelledImages)
         "n_correct": n_correct,
         "n_fooled": n_fooled,
         "accuracy": n_correct / n,
-        "adversarial_accuracy": (n_correct - n_fooled) / n,
+        "robust_accuracy": (n_correct - n_fooled) / n,
         "fooling_ratio": n_fooled / n_correct if n_correct else math.nan,
         "fooling_ratio_interval_95": [low, high],
         "mean_distance": float(moved.mean()) if n_correct else math.nan,
         "zero_gradients": int(zero_gradient.sum()),
-    }
+    } | ({} if inputs.examples_seed is None else {"examples_seed": inputs.examples_seed})
     return AttackResult(
         summary, index, label, adversarial_label, moved.astype(float), zero_gradient.astype(bool), x_adv
     )

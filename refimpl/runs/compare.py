@@ -29,7 +29,7 @@ from .schema import AttackFile, Measures, read_json
 from .trained import TrainedRun
 
 Row = TypeVar("Row")
-BESIDE = ("surrogate", "matched_eps", "truncated")
+BESIDE = ("surrogate", "matched_eps", "truncated", "examples_seed")
 """Keys of a result that belong to how an attack was made, beside its own settings."""
 NOT_COMPARED = ("seed", "start")
 PER_CENT = ("accuracy", "accuracy_low", "accuracy_high", "fooling_ratio", "robust_accuracy")

@@ -79,7 +79,7 @@ class Config(Settings):
         "auto", "What is measured in epochs 1, 2, ..., 10, 13, 16, 20, 25, ..., and the last.",
         usual="auto: fooling with --adversarial, else none", choices=("auto", *MONITORS),
     )  # fmt: skip
-    monitor_examples: int = setting(1000, "The first so many test images are monitored.", at_least=1)
+    monitor_examples: int = setting(1000, "Number of test images that are monitored, drawn at random.", at_least=1)
     start: str = setting("", "The run whose weights were the first.")
     checkpoint_every: int = setting(10, "Epochs between checkpoints.", at_least=1)
     threads: int = setting(

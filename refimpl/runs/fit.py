@@ -197,7 +197,6 @@ def _training(config: Config, data: Dataset, backend: Backend, last: Checkpoint,
 
 
 def _monitor(config: Config, data: Dataset, backend: Backend, last: int) -> Monitor:
-    n = config.monitor_examples
-    inputs = LabelledImages(data.test.images[:n], data.test.labels[:n], backend, config.dtype)
+    inputs = LabelledImages(data.test.images, data.test.labels, backend, config.dtype).some(config.monitor_examples)
     network = accelerated(config.trained(), config.threads)
     return Monitor(network, inputs, config.monitored_attacks(), "mi" in config.monitored, last)

@@ -80,13 +80,20 @@ class Layer(TypedDict):
 
 
 class Fooling(TypedDict):
-    """What history.jsonl keeps of an attack."""
+    """What every result of an attack says."""
 
     attack: str
     eps: float
     n: Count
     n_correct: Count
     fooling_ratio: Fraction | None
+
+
+class LoggedFooling(Fooling):
+    """What history.jsonl keeps of an attack; older ones have no robust accuracy."""
+
+    robust_accuracy: NotRequired[Fraction]
+    examples_seed: NotRequired[Count]
 
 
 class Log(TypedDict):
@@ -97,19 +104,26 @@ class Log(TypedDict):
     test_loss: float
     accuracy: Fraction
     layers: list[Layer]
-    attacks: NotRequired[list[Fooling]]
+    attacks: NotRequired[list[LoggedFooling]]
 
 
 class Summary(Fooling):
-    """The counts of an attack, and its settings, which depend on the attack."""
+    """The counts of an attack, and its settings, which depend on the attack.
+
+    `examples_seed` is that of the draw where the test images are some of more; without it a result on fewer than all is
+    of the first, as older programs took them.
+    """
 
     norm: str
     n_fooled: Count
     accuracy: Fraction
-    adversarial_accuracy: Fraction
     fooling_ratio_interval_95: Interval
     mean_distance: float | None
     zero_gradients: Count
+    robust_accuracy: Fraction
+    examples_seed: NotRequired[Count]
+    median_distance: NotRequired[float | None]
+    n_reached: NotRequired[Count]
     rank: NotRequired[Count | None]
     eps_weights: NotRequired[float | dict[str, float]]
     n_certified: NotRequired[Count]
@@ -220,6 +234,10 @@ class CheckpointRecord(TypedDict):
     sha256: SHA256
 
 
+RENAMED = {"adversarial_accuracy": "robust_accuracy"}
+"""Keys of older files by their names today."""
+
+
 def read_json(path: Path, kind: type[T]) -> T:
     """The content of a JSON file. Raises `DataError`, naming the file and the place in it, where it is not a `kind`."""
     return from_json(read_bytes(path, MAX_BYTES), kind, str(path))
@@ -242,10 +260,17 @@ def parse_lines(content: bytes, kind: type[T], where: str) -> list[T]:
 def from_json(content: bytes | str, kind: type[T], where: str) -> T:
     """A value as it stands in JSON, with all its keys. Raises `DataError`, naming `where`, where it is not a `kind`."""
     try:
-        value: T = msgspec.json.decode(content)
+        value: T = _renamed(msgspec.json.decode(content))
         msgspec.convert(value, kind)
     except RecursionError:
         raise DataError(f"{where} is damaged: it is nested too deeply") from None
     except (msgspec.MsgspecError, ValueError) as error:
         raise DataError(f"{where} is damaged: {error}") from None
     return value
+
+
+def _renamed(value: Any) -> Any:
+    """The value with its keys under their names of today."""
+    if isinstance(value, dict):
+        return {RENAMED.get(key, key): _renamed(item) for key, item in value.items()}
+    return [_renamed(item) for item in value] if isinstance(value, list) else value

@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def warn_in_python(message: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How attacks are carried out, on the first `examples` test images, on all where it is None.
+    """How attacks are carried out, on `examples` test images drawn with `examples_seed`, on all where it is None.
 
     `surrogate` is the run whose gradient a warm start follows; `match_nuclear` scales eps of low-rank PGD until its
     nuclear norm is that of PGD in the l2 ball; `certify` counts, under perturbed weights, the inputs that nothing
@@ -51,6 +51,7 @@ class Evaluation:
     """
 
     examples: int | None = None
+    examples_seed: int = 0
     surrogate: "TrainedRun | None" = None
     match_nuclear: bool = False
     certify: bool = False
@@ -60,6 +61,8 @@ class Evaluation:
     def __post_init__(self) -> None:
         if self.examples is not None and self.examples < 1:
             raise UsageError(f"there must be at least one example to attack, got {self.examples}")
+        if self.examples_seed < 0:
+            raise UsageError(f"the seed of the examples must be at least 0, got {self.examples_seed}")
 
     @property
     def marks(self) -> list[str]:
@@ -201,7 +204,7 @@ class TrainedRun:
             check_attack(one, led=led, match_nuclear=how.match_nuclear, certify=how.certify)
         with threadpool_limits(self.config.blas_threads, user_api="blas"):
             if how.match_nuclear:
-                images = self.data.test.images[: how.examples]
+                images = self.data.test.images
                 asked = [matched(one, images, lambda both: self._fooled(both, how, progress)) for one in asked]
             results = self._fooled(asked, how, progress)
         for one, result, eps in zip(asked, results, budgets, strict=True):
@@ -215,7 +218,7 @@ class TrainedRun:
     def _fooled(self, attacks: Sequence[Attack], how: Evaluation, progress: Progress) -> list[AttackResult]:
         """The results in the order of the attacks."""
         test, dtype = self.data.test, self.config.dtype
-        inputs = LabelledImages(test.images[: how.examples], test.labels[: how.examples], self.backend, dtype)
+        inputs = LabelledImages(test.images, test.labels, self.backend, dtype).some(how.examples, how.examples_seed)
         follow = how.surrogate.network.gradients(how.surrogate.params) if how.surrogate else None
         moving = [one for one in attacks if isinstance(one, InputWeight)]
         others = [one for one in attacks if isinstance(one, InputAttack)]
@@ -235,7 +238,7 @@ class TrainedRun:
         if how.surrogate:
             found["surrogate"] = str(how.surrogate.folder or how.surrogate.place)
         if attack.ball == "2" and self.data.shape[0] == 1 and isinstance(attack, InputAttack):
-            found |= describe(self.data.test.images[: how.examples], result)
+            found |= describe(self.data.test.images, result)
         if self.truncation is not None:
             found["truncated"] = self.truncation
         return found | self.origin
@@ -245,11 +248,10 @@ class TrainedRun:
     ) -> list[AttackResult]:
         """The results, each with its file; as they are where none can be written, as in a course's read-only runs."""
         truncated = [] if self.truncation is None else [f"truncated{self.truncation!r}"]
-        some = [] if how.examples is None else [f"first{how.examples}"]
         found = []
         try:
             for one, result in zip(attacks, results, strict=True):
-                name = "-".join([str(one), *how.marks, *truncated, *some])
+                name = "-".join([str(one), *how.marks, *truncated, *_drawn(result.summary)])
                 found.append(replace(result, file=write_result(folder, name, result, how.save_images)))
         except DataError as error:
             self.warn(f"the results could not be saved: {error}")
@@ -328,6 +330,12 @@ def _made(attack: str | Attack, settings: dict[str, Any], others: Sequence[str] 
     if settings:
         raise UsageError(f"{attack} has its settings already: give {', '.join(settings)} where it is made")
     return attack
+
+
+def _drawn(summary: Mapping[str, Any]) -> list[str]:
+    """How many test images a result is of, and the seed of the draw unless it is 0, where it is not of all."""
+    seed = summary.get("examples_seed")
+    return [] if seed is None else [f"examples{summary['n']}" + (f"-of-seed{seed}" if seed else "")]
 
 
 def _digest(text: str) -> str:

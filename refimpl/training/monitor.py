@@ -11,7 +11,7 @@ from ..measures.fooling import LabelledImages, fooling
 from ..measures.per_layer import information
 from ..networks.base import Network
 
-KEPT = ("attack", "eps", "n", "n_correct", "fooling_ratio")
+KEPT = ("attack", "eps", "n", "n_correct", "fooling_ratio", "robust_accuracy", "examples_seed")
 RISE = 0.1
 """By which PGD's fooling ratio must have risen to count: six standard errors of 1,000 inputs."""
 
@@ -37,7 +37,7 @@ class Monitor:
             return line
         if self.attacks:
             results = fooling(self.network, params, self.inputs, self.attacks)
-            line |= {"attacks": [{key: result.summary[key] for key in KEPT} for result in results]}
+            line |= {"attacks": [{key: one.summary[key] for key in KEPT if key in one.summary} for one in results]}
         if self.mutual_information:
             known = information(self.network, params, self.inputs.backend.asarray(self.inputs.images))
             line |= {"layers": [layer | more for layer, more in zip(line["layers"], [*known, {}], strict=True)]}

@@ -37,7 +37,7 @@ def test_options_of_attacks(run, attacked):
     assert (in_l2["norm"], in_l2["n"]) == ("2", 100)
     (clipped,) = attacked(*base, "--clip", "--random-start", "--restarts", "2")
     assert (clipped["clip"], clipped["restarts"]) == ([0.0, 1.0], 2)
-    tensors = load_file(run / "attacks" / "pgd-eps0.05-random-start-restarts2-clip-first100.safetensors")
+    tensors = load_file(run / "attacks" / "pgd-eps0.05-random-start-restarts2-clip-examples100.safetensors")
     assert "x_adv" not in tensors
 
 
@@ -45,7 +45,7 @@ def test_a_result_of_some_examples_does_not_replace_that_of_all(natural, attacke
     (every,) = attacked(natural)
     (some,) = attacked(natural, "--examples", "100")
     assert (every["n"], some["n"]) == (300, 100)
-    assert saved(natural) == {"pgd-eps0.05", "pgd-eps0.05-first100"}
+    assert saved(natural) == {"pgd-eps0.05", "pgd-eps0.05-examples100"}
     assert json.loads((natural / "attacks/pgd-eps0.05.json").read_text()) == every
 
 
@@ -60,7 +60,7 @@ def test_accuracy_is_the_same_wherever_it_is_said(refimpl, natural, attacked):
     ("options", "message"),
     [
         (("--eps", "0,05"), "at most 1, got 5.0; --eps was read as 0.0 and 5.0"),
-        (("--attack", "fgsm", "--steps", "5"), "--steps belongs to gnm, input-weight, pgd-l2, lora-pgd and pgd,"),
+        (("--attack", "fgsm", "--steps", "5"), "--steps belongs to apgd, deepfool, fmn, ensemble, gnm, input-weight, pgd-l2, lora-pgd, pgd and universal, not to fgsm"),
         (("--norm", "2"), "--norm belongs to gnm, not to pgd"),
         (("--attack", "gnm", "--random-start"), "--random-start belongs to pgd, not to gnm"),
         (("--attack", "gnm", "--no-warm-start"), "--warm-start belongs to lora-pgd, not to gnm"),
@@ -114,4 +114,4 @@ def test_the_attacked_run_stays_as_it_is(natural, attacked):
     before = {path: path.read_bytes() for path in natural.rglob("*") if path.is_file()}
     attacked(natural, "--examples", "20", "--save-images")
     assert {path: path.read_bytes() for path in before} == before
-    assert set(natural.rglob("*")) - set(before) >= {Path("natural/attacks/pgd-eps0.05-first20.safetensors")}
+    assert set(natural.rglob("*")) - set(before) >= {Path("natural/attacks/pgd-eps0.05-examples20.safetensors")}

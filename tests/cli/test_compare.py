@@ -39,7 +39,7 @@ DATA = {"a": "a" * 64, "b": "b" * 64}
 def attack_summary(**changes) -> dict:
     summary = {"attack": "pgd", "norm": "inf", "eps": 0.05, "clip": None, "steps": 20, "step_size": 0.005}
     summary |= {"random_start": False, "restarts": 1, "seed": 0, "n": 100, "n_correct": 80, "n_fooled": 20, "epoch": 2}
-    summary |= {"accuracy": 0.8, "adversarial_accuracy": 0.6, "fooling_ratio": 0.25, "mean_distance": 0.05}
+    summary |= {"accuracy": 0.8, "robust_accuracy": 0.6, "fooling_ratio": 0.25, "mean_distance": 0.05}
     return summary | {"fooling_ratio_interval_95": [0.2, 0.3], "zero_gradients": 0} | changes
 
 

@@ -20,7 +20,7 @@ def test_the_surface_of_accuracies_shows_what_the_attack_found(refimpl, natural,
         (row["eps"], row["eps_weights"]): row["accuracy"] for row in rows_of(Path("drawn"), "input-weight-surface")
     }
     assert len(shown) == 4
-    assert float(shown["0.05", "0.01"]) == pytest.approx(100 * both["adversarial_accuracy"], rel=1e-5)
+    assert float(shown["0.05", "0.01"]) == pytest.approx(100 * both["robust_accuracy"], rel=1e-5)
 
 
 def test_low_rank_attacks_are_shown_by_budget_and_rank(refimpl, natural, attacked):
@@ -63,5 +63,5 @@ def test_low_rank_nets_are_shown_beside_full_and_truncated_ones(refimpl, trained
         ("natural, truncated to 50%", full / "attacks/pgd-eps0.1-truncated0.5.json"),
         ("low rank 50%, tau 0.1", low / "attacks/pgd-eps0.1.json"),
     ):
-        expected = 100 * json.loads(name.read_text())["adversarial_accuracy"]
+        expected = 100 * json.loads(name.read_text())["robust_accuracy"]
         assert found["pgd", net, "0.1"] == pytest.approx(expected)

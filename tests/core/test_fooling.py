@@ -46,7 +46,7 @@ def test_the_denominator_is_the_correctly_classified(net, images):
     assert_array_equal(result.index, np.arange(60, 300))
     assert summary["n_fooled"] == result.fooled.sum() > 0
     assert summary["fooling_ratio"] == summary["n_fooled"] / 240
-    assert summary["adversarial_accuracy"] == (240 - summary["n_fooled"]) / 300
+    assert summary["robust_accuracy"] == (240 - summary["n_fooled"]) / 300
     low, high = summary["fooling_ratio_interval_95"]
     assert low <= summary["fooling_ratio"] <= high
 

@@ -234,7 +234,7 @@ def test_the_result_is_that_of_the_saved_weights_on_the_saved_images(net, images
     z, _ = fcnn.forward(net | result.weights, result.x_adv)
     assert_array_equal(z.argmax(axis=-1), result.adversarial_label)
     assert summary["n_fooled"] == result.fooled.sum() > 0
-    assert summary["adversarial_accuracy"] == (240 - summary["n_fooled"]) / 300
+    assert summary["robust_accuracy"] == (240 - summary["n_fooled"]) / 300
     assert set(summary["weights_moved"]) == set(result.weights) == {f"W{i}" for i in range(1, 7)}
     assert '"eps_weights": 0.01' in to_json(summary)
 

@@ -56,7 +56,7 @@ def _copy(run, root, assumption, method):
     last = history[-1]
     result = {"arch": arch, "dataset": run.config.dataset, "assumption": assumption, "method": method, "seed": 0}
     result |= {key: last[key] for key in ("accuracy", "layers")}
-    counts = {"norm": "inf", "n_fooled": 1, "accuracy": 0.5, "adversarial_accuracy": 0.4, "mean_distance": 0.05}
+    counts = {"norm": "inf", "n_fooled": 1, "accuracy": 0.5, "robust_accuracy": 0.4, "mean_distance": 0.05}
     counts |= {"fooling_ratio_interval_95": [0.0, 1.0], "zero_gradients": 0}
     result["attacks"] = [attack | counts for attack in last["attacks"]]
     result |= {"epoch": last["epoch"], "checkpoint_sha256": copy.load(backend("numpy")).sha256}

@@ -183,7 +183,7 @@ def test_the_security_curve_is_what_the_results_of_attacks_say(run, drawn):
     expected = {}
     for path in (run / "attacks").glob("*.json"):
         summary = json.loads(path.read_text())
-        expected[summary["attack"], summary["eps"]] = summary["adversarial_accuracy"]
+        expected[summary["attack"], summary["eps"]] = summary["robust_accuracy"]
         expected[summary["attack"], 0.0] = summary["accuracy"]
     shown = {}
     for row in rows_of(drawn, "security"):

@@ -40,7 +40,7 @@ def attacked(tmp_path, data):
             Run.create(folder, config, data)
             (folder / "attacks").mkdir()
         for attack in attacks:
-            numbers = {"n": 300, "adversarial_accuracy": accuracy, "fooling_ratio": 1 - accuracy} | COUNTS
+            numbers = {"n": 300, "robust_accuracy": accuracy, "fooling_ratio": 1 - accuracy} | COUNTS
             (folder / "attacks" / f"{attack}{more.get('called', '')}.json").write_text(
                 json.dumps(attack.describe() | numbers | {k: v for k, v in more.items() if k != "called"})
             )
