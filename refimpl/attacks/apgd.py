@@ -77,7 +77,7 @@ def ascent(
     for k in range(1, steps + 1):
         moved = ball.step(x, gradient, size)
         if k > 1:
-            moved = ball.project(MOMENTUM * moved + (1 - MOMENTUM) * (2 * x - before))
+            moved = ball.project(_with_momentum(moved, x, before))
         before, x, last = x, moved, now.value
         now = loss(x)
         gradient, since = now.gradient, since + 1
@@ -90,6 +90,19 @@ def ascent(
             x, gradient = xp.where(rows, best.x, x), xp.where(rows, best.gradient, gradient)
             since, rises, greatest, kept_size = 0, xp.zeros_like(size), best.value, ~stalled
     return best.strongest()
+
+
+def _with_momentum(
+    moved: Float[Array, "batch *shape"], x: Float[Array, "batch *shape"], before: Float[Array, "batch *shape"]
+) -> Float[Array, "batch *shape"]:
+    r"""$x + a (z - x) + (1 - a)(x - x_{-1}) = a z + (1 - a)(2x - x_{-1})$ with z as `moved`; NumPy works in place."""
+    if not isinstance(moved, np.ndarray):
+        return MOMENTUM * moved + (1 - MOMENTUM) * (2 * x - before)
+    inertia = before * -0.5
+    np.add(inertia, x, out=inertia)
+    np.multiply(inertia, 2 * (1 - MOMENTUM), out=inertia)
+    np.multiply(moved, MOMENTUM, out=moved)
+    return np.add(moved, inertia, out=moved)
 
 
 class Best:

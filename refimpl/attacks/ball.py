@@ -2,6 +2,7 @@ r"""The ball an attack must stay in: its corners, the nearest point in it, direc
 
 import math
 
+import numpy as np
 from jaxtyping import Float, Shaped
 
 from ..backend import Array, namespace
@@ -23,7 +24,8 @@ def bounds(x: Float[Array, "..."], eps: float, clip: Box | None = None) -> Corne
 def project(x: Float[Array, "..."], lower: Float[Array, "..."], upper: Float[Array, "..."]) -> Float[Array, "..."]:
     """The point between `lower` and `upper` nearest to `x`, in every norm, since a box treats each pixel alone."""
     xp = namespace(x)
-    return xp.minimum(xp.maximum(x, lower), upper)  # on NumPy three times as fast as clip with array bounds
+    above = xp.maximum(x, lower)  # on NumPy three times as fast as clip with array bounds
+    return np.minimum(above, upper, out=above) if isinstance(above, np.ndarray) else xp.minimum(above, upper)
 
 
 def rows(g: Float[Array, "batch ..."]) -> Float[Array, "batch n"]:

@@ -1,4 +1,4 @@
-"""PGD over the test set against the same loop elsewhere."""
+"""PGD and APGD over the test set against the same attacks elsewhere."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..attacks import PGD
+from ..attacks import APGD, PGD, InputAttack
 from ..backend import to_host
 from ..layers.images import scale
 from ..networks import CNN
@@ -15,40 +15,51 @@ from . import peers
 from .base import BENCHMARKS, AttackBenchmark, Note, Trained
 from .timing import Row, interleave, row
 
-ATTACK = PGD(eps=0.05, step_size=0.005, steps=20)
+ATTACKS: dict[str, InputAttack] = {
+    "pgd": PGD(eps=0.05, step_size=0.005, steps=20),
+    "apgd": APGD(eps=0.05, steps=20, clip=(0.0, 1.0)),
+}
+PEERS = {"pgd": "torch", "apgd": "torchattacks"}
 CHUNK = 256
 PEER_BATCHES = {"dense": (256, 500), "convolutional": (64, 256)}
-"""PyTorch's best is among them."""
+"""PyTorch's best for PGD is among them."""
 
 
 @BENCHMARKS.register("attack")
 @dataclass(frozen=True, kw_only=True)
 class AttackImages(AttackBenchmark):
-    """PGD-20 at eps 0.05 on the test images, without a random start; PyTorch in small and in large batches.
+    """20 steps of PGD or APGD at eps 0.05 on the test images; the peer in small and in large batches.
 
-    Rows have the accuracies on the adversarial examples.
+    PGD starts at the image, APGD at a random point, and only APGD cuts pixels to [0, 1]. Rows have the accuracies on
+    the adversarial examples.
     """
 
     name: ClassVar[str] = "attack"
 
-    against: tuple[str, ...] = setting(("torch",), "Peers: torch.")
+    attack: str = setting("pgd", "Which attack.", choices=tuple(ATTACKS))
+    against: tuple[str, ...] = setting((), "Peers: torch for pgd, torchattacks for apgd.", usual="that of the attack")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        peers.check(self.against, ("torch",))
+        if not self.against:
+            object.__setattr__(self, "against", (PEERS[self.attack],))
+        peers.check(self.against, (PEERS[self.attack],))
 
     def rows(self, note: Note) -> list[Row]:
         trained = self.trained(note)
         data, network = trained.data, trained.network
-        title = f"attack {network.name}, {data.name}, PGD-{ATTACK.steps} on {len(data.test.labels)} images"
+        attack: Any = ATTACKS[self.attack]
+        what = f"{self.attack.upper()}-{attack.steps} on {len(data.test.labels)} images"
+        title = f"attack {network.name}, {data.name}, {what}"
         there, absent = peers.present(self.against, network, title)
         found: dict[str, np.ndarray] = {}
-        competitors = {"refimpl": _ours(trained, found)}
-        if "torch" in there:
-            params = {name: to_host(p) for name, p in trained.params.items()}
-            peer = peers.load("torch").Attacking(network, params, data, self.threads)
+        competitors = {"refimpl": _ours(trained, attack, found)}
+        for name in there:
+            params = {key: to_host(p) for key, p in trained.params.items()}
+            peer = peers.load(name).Attacking(network, params, data, self.threads)
             for chunk in PEER_BATCHES["convolutional" if isinstance(network, CNN) else "dense"]:
-                competitors[f"torch, eager, batches of {chunk}"] = _theirs(peer, chunk, found)
+                called = f"{name}, eager, batches of {chunk}"
+                competitors[called] = _theirs(peer, chunk, attack, found, called)
         times = interleave(competitors, self.repeats)
         accuracy = {name: _accuracy(trained, x_adv) for name, x_adv in found.items()}
         ours = times.pop("refimpl")
@@ -58,21 +69,24 @@ class AttackImages(AttackBenchmark):
         ] + absent
 
 
-def _ours(trained: Trained, found: dict[str, np.ndarray]) -> Callable[[], None]:
+def _ours(trained: Trained, attack: InputAttack, found: dict[str, np.ndarray]) -> Callable[[], None]:
     test, backend = trained.data.test, trained.backend
     x, y = scale(backend.asarray(test.images), backend.dtype("float32")), backend.asarray(test.labels, "int64")
     chunks = [slice(i, i + CHUNK) for i in range(0, len(test.labels), CHUNK)]
 
     def run() -> None:
-        parts = [ATTACK.perturb(trained.gradients, x[chunk, ...], y[chunk]) for chunk in chunks]
+        starts = attack.starts()
+        parts = [attack.perturb(trained.gradients, x[chunk, ...], y[chunk], starts) for chunk in chunks]
         found["refimpl"] = to_host(backend.xp.concat(parts))
 
     return run
 
 
-def _theirs(peer: Any, chunk: int, found: dict[str, np.ndarray]) -> Callable[[], None]:
+def _theirs(
+    peer: Any, chunk: int, attack: InputAttack, found: dict[str, np.ndarray], called: str
+) -> Callable[[], None]:
     def run() -> None:
-        found[f"torch, eager, batches of {chunk}"] = peer.attack(chunk, ATTACK)
+        found[called] = peer.attack(chunk, attack)
 
     return run
 

@@ -16,7 +16,7 @@ import pytest
 
 from refimpl.backend import backend
 from refimpl.bench import BENCHMARKS, Benchmark, interleave, row
-from refimpl.bench.attack import ATTACK
+from refimpl.bench.attack import ATTACKS
 from refimpl.bench.memory import peak_bytes
 from refimpl.bench.timing import THREAD_VARIABLES, pinned
 from refimpl.bench.train import NAMES, Ours, Task
@@ -309,8 +309,8 @@ def test_the_torch_peer_attacks_as_we_do(rng):
     data, network = load("strokes-small"), FCNN()
     params = network.init(backend("numpy"))
     x, y = scale(data.test.images, np.float32), data.test.labels.astype(np.int64)
-    ours = ATTACK.perturb(network.gradients(params), x, y)
-    theirs = torch_peer.Attacking(network, params, data, 1).attack(100, ATTACK)
+    ours = ATTACKS["pgd"].perturb(network.gradients(params), x, y)
+    theirs = torch_peer.Attacking(network, params, data, 1).attack(100, ATTACKS["pgd"])
     assert (np.abs(ours - theirs) < 1e-5).mean() > 0.99  # a sign may differ where a gradient is almost zero
 
 

@@ -60,8 +60,8 @@ def test_accuracy_is_the_same_wherever_it_is_said(refimpl, natural, attacked):
     ("options", "message"),
     [
         (("--eps", "0,05"), "at most 1, got 5.0; --eps was read as 0.0 and 5.0"),
-        (("--attack", "fgsm", "--steps", "5"), "--steps belongs to apgd, deepfool, fmn, ensemble, gnm, input-weight, pgd-l2, lora-pgd, pgd and universal, not to fgsm"),
-        (("--norm", "2"), "--norm belongs to gnm, not to pgd"),
+        (("--attack", "fgsm", "--steps", "5"), "--steps belongs to apgd, fmn, ensemble, gnm,"),
+        (("--norm", "2"), "--norm belongs to apgd, fmn, ensemble, gnm, "),
         (("--attack", "gnm", "--random-start"), "--random-start belongs to pgd, not to gnm"),
         (("--attack", "gnm", "--no-warm-start"), "--warm-start belongs to lora-pgd, not to gnm"),
         (("--attack", "fgsm", "--seed", "1"), "--seed belongs to lora-pgd and pgd, not to fgsm"),
@@ -115,3 +115,79 @@ def test_the_attacked_run_stays_as_it_is(natural, attacked):
     attacked(natural, "--examples", "20", "--save-images")
     assert {path: path.read_bytes() for path in before} == before
     assert set(natural.rglob("*")) - set(before) >= {Path("natural/attacks/pgd-eps0.05-examples20.safetensors")}
+
+
+def test_several_attacks_and_the_worst_case_over_them_input_by_input(refimpl, natural):
+    """--steps is of pgd alone; an attack with a smaller budget counts where its perturbation is within the larger."""
+    options = ("--attack", "fgsm,pgd,gnm", "--eps", "0.02,0.05", "--clip", "--examples", "60", "--save-images")
+    found = json.loads(refimpl("attack", natural, *options, "--json").stdout)
+    assert [(one["attack"], one["eps"]) for one in found["attacks"]] == [
+        (name, eps) for name in ("fgsm", "pgd", "gnm") for eps in (0.02, 0.05)
+    ]
+    small, large = found["worst_case"]
+    for worst in (small, large):
+        stems = [f"{one['attack']}-eps{one['eps']}-clip-examples60" for one in found["attacks"]]
+        fooled = []
+        for stem in stems:
+            tensors = load_file(natural / "attacks" / f"{stem}.safetensors")
+            within = tensors["distance"] <= worst["eps"] * 1.00001
+            fooled.append((tensors["adversarial_label"] != tensors["label"]) & within)
+        assert worst["n_fooled"] == sum(any(column) for column in zip(*fooled, strict=True))
+        assert worst["n_fooled"] >= max(one["n_fooled"] for one in found["attacks"] if one["eps"] == worst["eps"])
+        assert worst["robust_accuracy"] == (worst["n_correct"] - worst["n_fooled"]) / 60
+        assert worst["only_by"] == [
+            sum(row[i] and sum(row) == 1 for row in zip(*fooled, strict=True)) for i in range(len(stems))
+        ]
+    assert small["n_fooled"] < large["n_fooled"]
+    shown = refimpl("attack", natural, *options).stdout
+    assert shown.count("worst case, by input") == 2
+
+
+def test_one_attack_has_no_worst_case(refimpl, natural):
+    found = json.loads(refimpl("attack", natural, "--eps", "0.01,0.05", "--examples", "20", "--json").stdout)
+    assert "worst_case" not in found
+
+
+def test_examples_are_drawn_at_random_and_a_smaller_draw_is_part_of_a_larger(natural, attacked):
+    (few,) = attacked(natural, "--attack", "fgsm", "--eps", "0", "--examples", "40")
+    (more,) = attacked(natural, "--attack", "fgsm", "--eps", "0", "--examples", "80")
+    (others,) = attacked(natural, "--attack", "fgsm", "--eps", "0", "--examples", "40", "--examples-seed", "3")
+    assert (few["examples_seed"], more["examples_seed"], others["examples_seed"]) == (0, 0, 3)
+    index = {
+        name: set(load_file(natural / f"attacks/fgsm-eps0.0-{name}.safetensors")["index"].tolist())
+        for name in ("examples40", "examples80", "examples40-of-seed3")
+    }
+    assert index["examples40"] <= index["examples80"]
+    assert index["examples40"] != index["examples40-of-seed3"]
+    assert max(index["examples40"]) > 40
+    (every,) = attacked(natural, "--attack", "fgsm", "--eps", "0", "--examples", "300")
+    assert "examples_seed" not in every
+    assert (natural / "attacks/fgsm-eps0.0.json").is_file()
+
+
+def test_robust_accuracy_and_budgets_in_grey_levels_are_shown(refimpl, natural):
+    shown = refimpl("attack", natural, "--attack", "fgsm", "--eps", "8/255,0.2", "--examples", "40").stdout
+    header, first, second = shown.splitlines()
+    assert header.split("  ")[-1].strip() == "robust accuracy"
+    assert first.split()[:2] == ["fgsm", "8/255"]
+    assert second.split()[:2] == ["fgsm", "0.2"]
+
+
+def test_a_result_of_an_older_program_is_read_under_the_names_of_today(refimpl, natural, attacked):
+    (summary,) = attacked(natural, "--attack", "fgsm")
+    path = natural / "attacks/fgsm-eps0.05.json"
+    path.write_text(path.read_text().replace('"robust_accuracy"', '"adversarial_accuracy"'))
+    (run,) = json.loads(refimpl("compare", natural, "--json").stdout)["runs"]
+    assert run["attacks"][0]["robust_accuracy"] == summary["robust_accuracy"]
+
+
+def test_searches_for_the_smallest_perturbation_say_their_median_and_targets_how_many_reach_them(refimpl, natural):
+    found = json.loads(refimpl("attack", natural, "--attack", "deepfool", "--examples", "40", "--json").stdout)
+    assert 0 < found["attacks"][0]["median_distance"] < 0.3
+    result = refimpl("attack", natural, "--attack", "fgsm", "--target-class", "3", "--examples", "40", "--eps", "0.3")
+    assert "are given class 3, which was aimed at" in result.stderr
+
+
+def test_the_seed_of_a_draw_without_a_draw_is_refused(refimpl, natural):
+    said = refimpl("attack", natural, "--examples-seed", "1", code=2).stderr
+    assert "--examples-seed is that of the draw of --examples: give both" in said

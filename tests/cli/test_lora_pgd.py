@@ -80,8 +80,8 @@ def test_a_surrogates_start_is_not_that_of_the_net_and_each_result_has_a_file(na
     assert len({one["nuclear_norm"] for one in (led, warm, elsewhere)}) == 3
     names = [path.name for path in (natural / "attacks").glob("*.json")]
     plain = "lora-pgd-eps2.0-steps1-warm-start"
-    patterns = [rf"{plain}-first100"] + [
-        rf"{plain}-surrogate-{run}-[0-9a-f]{{8}}-first100" for run in ("natural", "other", "third")
+    patterns = [rf"{plain}-examples100"] + [
+        rf"{plain}-surrogate-{run}-[0-9a-f]{{8}}-examples100" for run in ("natural", "other", "third")
     ]
     assert len(names) == 4
     assert all(any(re.fullmatch(rf"{pattern}\.json", name) for name in names) for pattern in patterns)
@@ -105,7 +105,7 @@ def test_a_matched_budget_has_the_nuclear_norm_of_pgd(natural, attacked):
     (matched,) = attacked(natural, *LORA, "--match-nuclear", "--eps", "0.5", "--rank", "1")
     assert matched["matched_eps"] == 0.5 < matched["eps"]
     assert matched["nuclear_norm"] == pytest.approx(full["nuclear_norm"], rel=0.1)  # the net is not linear
-    assert len(list((natural / "attacks").glob("lora-pgd-*-matched-first100.json"))) == 1
+    assert len(list((natural / "attacks").glob("lora-pgd-*-matched-examples100.json"))) == 1
 
 
 def outcome(index, x_adv):
@@ -121,9 +121,9 @@ def test_the_summary_describes_the_images_saved(natural, attacked):
     attacked(natural, "--attack", "pgd-l2", *common)
     attacked(natural, "--attack", "pgd-l2", "--rank", "3", *common)
     for name in ("lora-pgd-eps1.5-rank1", "pgd-l2-eps1.5", "pgd-l2-eps1.5-rank3"):
-        tensors = load_file(natural / f"attacks/{name}-first100.safetensors")
+        tensors = load_file(natural / f"attacks/{name}-examples100.safetensors")
         saved = outcome(tensors["index"], tensors["x_adv"])
-        summary = json.loads((natural / f"attacks/{name}-first100.json").read_text())
+        summary = json.loads((natural / f"attacks/{name}-examples100.json").read_text())
         eta = perturbations(images, saved)
         norms = [np.linalg.norm(one, "nuc") for one in eta]
         assert nuclear_norm(eta) == pytest.approx(np.mean(norms))

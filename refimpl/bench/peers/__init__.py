@@ -9,7 +9,7 @@ from ...errors import UsageError
 from ...networks import CNN, FCNN, Network
 from ..timing import Row
 
-SUPPORTED: dict[str, tuple[type[Network], ...]] = {"torch": (FCNN, CNN), "jax": (FCNN,)}
+SUPPORTED: dict[str, tuple[type[Network], ...]] = {"torch": (FCNN, CNN), "jax": (FCNN,), "torchattacks": (FCNN, CNN)}
 """Peers, each with the networks that it has."""
 
 

@@ -1,0 +1,28 @@
+"""APGD by torchattacks, on our net in PyTorch; images have one axis each for channels, height and width."""
+
+import numpy as np
+import torch
+import torchattacks
+
+from ...attacks import APGD
+from ...backend import Params
+from ...data import Dataset
+from ...networks import Network
+from .torch_peer import network, tensors
+
+
+class Attacking:
+    """APGD with the cross-entropy in the l_inf ball, from a random point; pixels are cut to [0, 1], as always there."""
+
+    def __init__(self, ours: Network, params: Params, data: Dataset, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.net = torch.nn.Sequential(torch.nn.Flatten(), network(ours, params)).requires_grad_(False).eval()
+        _, _, x, self.y = tensors(data)
+        self.x = x.reshape(len(x), *data.shape)
+
+    def attack(self, chunk: int, attack: APGD) -> np.ndarray:
+        """The adversarial examples of all test images, in batches of `chunk`, as rows."""
+        theirs = torchattacks.APGD(self.net, eps=attack.eps, steps=attack.steps, loss=attack.loss, seed=attack.seed)
+        parts = zip(self.x.split(chunk), self.y.split(chunk), strict=True)
+        found = torch.cat([theirs(x, y) for x, y in parts])
+        return found.reshape(len(found), -1).detach().numpy()
