@@ -3,6 +3,8 @@
 They need torch, torchattacks and foolbox, which the extra `test` does not have.
 """
 
+import importlib
+
 import numpy as np
 import pytest
 from backends import NUMPY
@@ -87,7 +89,11 @@ class PapersAPGD(torchattacks.APGD):
 @pytest.mark.parametrize("loss", ["ce", "dlr"])
 @pytest.mark.parametrize(("norm", "eps"), [("inf", EPS), ("2", 0.3)])
 def test_apgd_finds_the_points_of_torchattacks_from_its_start(case, norm, eps, loss):
-    """In 100 steps, of which both round the checkpoints alike."""
+    """In 100 steps, of which both round the checkpoints alike; with DLR in balls where few are fooled.
+
+    Beyond the boundary DLR has no bound and depends on rounding.
+    """
+    eps = eps / 10 if loss == "dlr" else eps
     target, model, x, y = (one[:40] if isinstance(one, np.ndarray) else one for one in case)
     at = observed(target, LOSSES[loss][0], y)
     start = np.clip(x + eps * starts_of_torchattacks(x, norm), *CLIP)
@@ -119,12 +125,19 @@ def test_targeted_apgd_fools_as_many_as_torchattacks(case):
     assert abs(ours.mean() - fooled(target, peer, y).mean()) <= 0.003
 
 
+class WholeSquare(torchattacks.Square):
+    """Its Square, which places squares at the last row and column, too."""
+
+    def random_int(self, low=0, high=1, shape=(1,)):
+        return super().random_int(low, high + 1, list(shape))
+
+
 def test_square_fools_as_many_as_torchattacks(case):
-    """Random searches differ by their draws: within four points on 100 inputs, and theirs never tries the last row."""
+    """Random searches differ by their draws: within four of 100 inputs."""
     target, model, x, y = case
     eps = 0.04
     ours = fooled(target, Square(eps=eps, clip=CLIP, queries=300).perturb(target, x, y), y)
-    peer = theirs(torchattacks.Square(model, eps=eps, n_queries=300, seed=0), x, y)
+    peer = theirs(WholeSquare(model, eps=eps, n_queries=300, seed=0), x, y)
     assert 0.1 < ours.mean() < 0.9
     assert abs(ours.mean() - fooled(target, peer, y).mean()) <= 0.04
 
@@ -149,12 +162,13 @@ class ProjectingL2FMN(foolbox.attacks.L2FMNAttack):
 
 
 @pytest.mark.parametrize(("norm", "attack"), [("inf", foolbox.attacks.LInfFMNAttack), ("2", ProjectingL2FMN)])
-def test_fmn_gives_the_examples_of_foolbox(case, norm, attack):
-    """Ours goes a millionth further to the linearised boundary, so that a few paths part."""
+def test_fmn_gives_the_examples_of_foolbox(case, norm, attack, monkeypatch):
+    """Without the millionth that ours goes beyond the linearised boundary, by which some paths part."""
+    monkeypatch.setattr(importlib.import_module("refimpl.attacks.fmn"), "BEYOND", 1.0)
     target, model, x, y = case
     peer = foolboxed(model, attack(steps=40), x, y)
     ours = fmn(observed(target, margin_loss, y), x, steps=40, norm=norm, clip=CLIP)
-    assert (np.abs(ours - peer).max(axis=-1) < 1e-4).mean() > 0.9
+    assert (np.abs(ours - peer).max(axis=-1) < 1e-6).mean() > 0.95
     assert_allclose(np.median(size(ours - x, norm)), np.median(size(peer - x, norm)), rtol=1e-3)
 
 
