@@ -72,9 +72,12 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder `path` where it is not there yet. Raises `DataError` where it cannot be made."""
+    """Make the folder `path`, and those it is in, where they are not there yet.
+
+    Raises `DataError` where it cannot be made.
+    """
     with _naming(path, "made"):
-        path.mkdir(exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def remove_temporaries(folder: Path) -> None:

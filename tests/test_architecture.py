@@ -23,7 +23,7 @@ WINGS = {
     **dict.fromkeys(CORE, "core"),
     **dict.fromkeys(("low_rank", "theory"), "neighbours"),
     "fast": "fast twins",
-    **dict.fromkeys(("data", "runs", "experiments", "bench", "webpage"), "machinery"),
+    **dict.fromkeys(("data", "runs", "experiments", "bench", "interop", "webpage"), "machinery"),
 }
 MAY_IMPORT = {
     "core": {"core"},
@@ -97,8 +97,9 @@ def test_who_may_name_what(path):
         assert not tops & {"numpy", "scipy", "matplotlib", "refimpl_cli", "refimpl_figures"}
     if path.name != "backend.py":
         assert "cupy" not in tops
-    if path.parent.name != "peers":
-        assert not tops & {"torch", "jax"}
+    if "interop" not in path.relative_to(ROOT).parts:
+        assert not tops & {"art", "onnx", "onnxruntime"}
+        assert path.parent.name == "peers" or not tops & {"torch", "jax"}
     if path.parent.name != "statements":
         assert "hypothesis" not in tops
     if path.name != "autograd_reference.py":

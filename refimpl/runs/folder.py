@@ -174,6 +174,15 @@ class Run:
         params, state = ({k: backend.asarray(x) for k, x in part.items()} for part in (saved.params, saved.state))
         return saved._replace(params=params, state=state)
 
+    def trained(self, backend: Backend, warn: Warn = lambda message: None) -> Checkpoint:
+        """`load`. Raises `DataError` also where no epoch has been trained yet."""
+        checkpoint = self.load(backend, warn)
+        if checkpoint.epoch == 0:
+            raise DataError(
+                f"{self.folder} has no checkpoint yet: `refimpl train --resume {self.folder}` goes on with it"
+            )
+        return checkpoint
+
     @property
     def status(self) -> str:
         """running, finished, interrupted, failed; or killed: said to be running, but no process is.

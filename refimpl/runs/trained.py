@@ -290,9 +290,7 @@ def open_run(
     run = Run.open(Path(folder))
     config = replace(run.config, threads=threads or run.config.threads)
     where = make_backend(backend or config.backend)
-    checkpoint = run.load(where, warn)
-    if checkpoint.epoch == 0:
-        raise DataError(f"{folder} has no checkpoint yet: `refimpl train --resume {folder}` goes on with it")
+    checkpoint = run.trained(where, warn)
     data = data or data_of(run, data_dir)
     if data.sha256 != run.manifest["data"]["sha256"]:
         raise DataError(f"{folder} was trained on other data than the {data.name} found in {data.source}")

@@ -1,0 +1,62 @@
+"""Every program and every command on the pages runs, in the order in which they stand there."""
+
+import os
+import re
+import shlex
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+PAGES = sorted((Path(__file__).parents[2] / "refimpl" / "interop").glob("*.md"))
+NEEDED = {
+    "README.md": (),
+    "art.md": ("art.attacks.evasion",),
+    "torch.md": ("torch", "torchattacks", "foolbox"),
+    "external.md": ("torch",),
+    "export.md": ("onnx", "onnxruntime", "torch"),
+    "tensorboard.md": ("tensorboard",),
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_the_programs_run(refimpl, in_folder, page, monkeypatch, capsys):
+    for name in NEEDED[page.name]:
+        pytest.importorskip(name)
+    monkeypatch.setenv("HOME", os.fspath(in_folder))
+    names = {"__name__": "__main__"}
+    for kind, block in re.findall(r"```(\w+)\n(.*?)```", page.read_text(), re.S):
+        if kind == "python":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # theirs
+                exec(compile(block, page.name, "exec"), names)  # of our own page
+            assert len(capsys.readouterr().out.split()) >= ("print" in block)
+        for line in block.splitlines() if kind == "sh" else ():
+            if line.startswith("refimpl "):
+                refimpl(*shlex.split(line, comments=True)[1:])
+
+
+def test_no_page_is_left_out():
+    assert {page.name for page in PAGES} == set(NEEDED)
+
+
+def test_a_page_of_attacks_shows_one_that_works(run, in_folder, capsys):
+    """The first program of each prints the accuracy before and after: it falls."""
+    for page, package in (("art.md", "art.attacks.evasion"), ("torch.md", "torchattacks")):
+        pytest.importorskip(package)
+        text = next(path for path in PAGES if path.name == page).read_text()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(compile(re.search(r"```python\n(.*?)```", text, re.S)[1], page, "exec"), {})
+        clean, attacked = map(float, re.findall(r"[01]\.\d+", capsys.readouterr().out)[:2])
+        assert attacked < 0.7 * clean
+
+
+def test_nothing_is_imported_before_it_is_needed():
+    import subprocess
+
+    code = "import sys, refimpl, refimpl.interop.export, refimpl.interop.formats, refimpl_cli.export\n"
+    code += "print([m for m in ('torch', 'art', 'onnx', 'onnxruntime', 'tensorboard', 'jax') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"
