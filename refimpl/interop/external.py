@@ -22,7 +22,7 @@ class ExternalNetwork(Network):
     r"""A network whose passes are somebody else's: `function` maps images to logits and to their pullback.
 
     `function(x)` gets images (batch, channels, height, width) of pixels in [0, 1] and returns the logits z of shape
-    (batch, classes), and the function $dz \mapsto (\partial z / \partial x)^\top dz$, which is what `jax.vjp` returns.
+    (batch, classes), and the function $dz \mapsto (\partial z / \partial x)^\top dz$.
     `shape` has channels, height and width. The weights are where the function keeps them, so that its parameters are
     an empty dictionary: `ri.fooling(network, {}, ...)`, `ri.loss_gradient(network, {}, y)`.
     """

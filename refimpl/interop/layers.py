@@ -100,8 +100,8 @@ def _fully_connected(network: FCNN, params: Params) -> list[Layer]:
     return [Layer("Flatten"), *(part for layer in linear for part in (layer, ACTIVATIONS["tanh"]))][:-1]
 
 
-@layers_of.register(CNN)
 @layers_of.register(LeNet5)
+@layers_of.register(CNN)
 def _convolutional(network: CNN, params: Params) -> list[Layer]:
     """Pooling comes before the activation, as in `networks.cnn`."""
     layers = []

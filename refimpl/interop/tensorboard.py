@@ -55,9 +55,9 @@ def scalars(log: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         if isinstance(value, list):
             for part in value:
                 of = part.get("name") or part["attack"]
-                yield from ((f"{name}/{of}", number) for name, number in part.items() if _is_number(number))
+                yield from ((f"{name}/{of}", float(number)) for name, number in part.items() if _is_number(number))
         elif key != "epoch" and _is_number(value):
-            yield key, value
+            yield key, float(value)
 
 
 def _is_number(value: Any) -> bool:

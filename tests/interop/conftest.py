@@ -1,8 +1,5 @@
 """A run that has learnt the strokes, opened; the networks that go through every door."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -57,7 +54,7 @@ def run(folder):
 @pytest.fixture
 def in_folder(folder, tmp_path, monkeypatch):
     """An empty working folder from which runs/fcnn-seed0 is seen; no real data to be found."""
-    os.symlink(folder / "runs", tmp_path / "runs")
+    (tmp_path / "runs").symlink_to(folder / "runs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("REFIMPL_DATA", raising=False)
     return tmp_path

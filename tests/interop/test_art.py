@@ -107,10 +107,13 @@ def test_it_needs_no_pytorch(folder, tmp_path):
     """The program of the page's PGD, where PyTorch cannot be imported."""
     code = f"""
 import sys
+import importlib.util
 class NoTorch:
     def find_spec(name, path=None, target=None):
         if name.partition(".")[0] == "torch":
-            raise ModuleNotFoundError(name)
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name == "torch" else found(name, *more)
 sys.meta_path.insert(0, NoTorch)
 import numpy as np
 from pathlib import Path
@@ -119,10 +122,15 @@ from refimpl.interop.art import Classifier
 from refimpl.runs.session import open_run
 run = open_run(Path({str(folder)!r}) / "runs" / "fcnn-seed0")
 x = run.data.test.images[:5, None] / np.float32(255)
-attack = ProjectedGradientDescent(Classifier(run.network, run.params), eps=0.05, eps_step=0.01, max_iter=3, verbose=False)
+classifier = Classifier(run.network, run.params)
+attack = ProjectedGradientDescent(classifier, eps=0.05, eps_step=0.01, max_iter=3, verbose=False)
 print(abs(attack.generate(x) - x).max())
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | {"HOME": str(tmp_path)}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"HOME": str(tmp_path)},
     )
     assert float(done.stdout) == pytest.approx(0.03, abs=1e-6)

@@ -1,8 +1,11 @@
 """Files for ONNX, PyTorch and NumPy: their logits are ours, they say what they are, and what cannot be is refused."""
 
+import builtins
 import io
 import json
+import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -139,7 +142,9 @@ def test_an_untrained_run_is_refused(refimpl, in_folder):
 
 def test_a_network_of_another_file_is_refused():
     class Mine(CNN):
-        name = "mine"
+        """A network derived from one of ours, which may compute something else."""
+
+        name: ClassVar[str] = "mine"
 
     network = Mine(filters=(1, 1), hidden_units=2)
     with pytest.raises(ri.UsageError, match="mine cannot be exported: only fcnn, cnn, lenet5 can"):
@@ -147,9 +152,6 @@ def test_a_network_of_another_file_is_refused():
 
 
 def test_a_missing_library_is_one_line(refimpl, in_folder, monkeypatch):
-    import builtins
-    import sys
-
     imported = builtins.__import__
 
     def missing(name, *arguments, **named):

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -54,8 +55,6 @@ def test_a_page_of_attacks_shows_one_that_works(run, in_folder, capsys):
 
 
 def test_nothing_is_imported_before_it_is_needed():
-    import subprocess
-
     code = "import sys, refimpl, refimpl.interop.export, refimpl.interop.formats, refimpl_cli.export\n"
     code += "print([m for m in ('torch', 'art', 'onnx', 'onnxruntime', 'tensorboard', 'jax') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
