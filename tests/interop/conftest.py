@@ -6,7 +6,6 @@ import pytest
 import refimpl as ri
 from refimpl.low_rank import LowRankNetwork
 from refimpl.networks import CNN, FCNN, LeNet5
-from refimpl.runs.session import open_run
 
 SMALL = {"filters": (4, 5), "hidden_units": 6, "side": 12, "classes": 3}
 LENET = LeNet5(filters=(3, 4), hidden_units=7, side=20)
@@ -48,7 +47,7 @@ def folder(refimpl, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def run(folder):
-    return open_run(folder / "runs" / "fcnn-seed0")
+    return ri.open_run(folder / "runs" / "fcnn-seed0")
 
 
 @pytest.fixture

@@ -116,11 +116,10 @@ found = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *more: None if name == "torch" else found(name, *more)
 sys.meta_path.insert(0, NoTorch)
 import numpy as np
-from pathlib import Path
 from art.attacks.evasion import ProjectedGradientDescent
 from refimpl.interop.art import Classifier
-from refimpl.runs.session import open_run
-run = open_run(Path({str(folder)!r}) / "runs" / "fcnn-seed0")
+import refimpl
+run = refimpl.open_run({str(folder / "runs" / "fcnn-seed0")!r})
 x = run.data.test.images[:5, None] / np.float32(255)
 classifier = Classifier(run.network, run.params)
 attack = ProjectedGradientDescent(classifier, eps=0.05, eps_step=0.01, max_iter=3, verbose=False)
