@@ -46,6 +46,7 @@ table p { margin: 0; }
 td code, th code { overflow-wrap: normal; }
 .display { overflow-x: auto; overflow-y: hidden; padding: .4rem 0; margin: 1rem 0; }
 .display math { text-align: left; }
+math { font-family: "STIX Two Math", "Latin Modern Math", "Cambria Math", math; }
 math { font-size: 1.06em; }
 pre { font-size: .84rem; line-height: 1.45; border-radius: .3rem; margin: .8rem 0; }
 pre code { font-size: inherit; overflow-wrap: normal; }
@@ -66,6 +67,12 @@ a.elsewhere::after { content: "\\2197"; font-size: .8em; }
 .source figcaption { margin-top: -.4rem; font-size: .9rem; }
 .output { background: none; border: 1px solid var(--line); }
 .picture { display: block; max-width: 100%; height: auto; background: #fff; margin: .8rem 0; }
+.places { margin: .3rem 0 1rem; }
+.places dt { float: left; clear: left; width: 5rem; font-weight: 400; color: var(--faint); margin: 0; }
+.places dd { margin: 0 0 .15rem 5rem; }
+.in { color: var(--faint); font-size: .9rem; }
+#found { list-style: none; padding: 0; }
+input { font: inherit; padding: .2rem .4rem; max-width: 100%; }
 .turn { display: flex; justify-content: space-between; gap: 1rem; margin-top: 2.5rem; }
 summary { cursor: pointer; }
 @media print {
@@ -74,7 +81,13 @@ summary { cursor: pointer; }
   .pair > .doc { max-height: none; overflow: visible; }
   pre { white-space: pre-wrap; border: 1px solid var(--line); }
   .display { overflow: visible; }
-  .turn { display: none; }
+  .places { margin: .3rem 0 1rem; }
+.places dt { float: left; clear: left; width: 5rem; font-weight: 400; color: var(--faint); margin: 0; }
+.places dd { margin: 0 0 .15rem 5rem; }
+.in { color: var(--faint); font-size: .9rem; }
+#found { list-style: none; padding: 0; }
+input { font: inherit; padding: .2rem .4rem; max-width: 100%; }
+.turn { display: none; }
 }
 """
 

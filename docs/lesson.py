@@ -1,12 +1,17 @@
 """Lessons: pages in Markdown whose code is taken from the source, and whose experiments run when the page is built.
 
-A lesson is a file `NN-slug.md` in `docs/lessons`; formulas stand between dollar signs. Two kinds of blocks are
-replaced:
+A lesson is a file `NN-slug.md` in `docs/lessons`; formulas stand between dollar signs. These
+blocks are replaced:
 
     ```{source} refimpl.layers.dense.affine
     ```
 
 shows the source of a function, class, method or value without its docstring, with a link to the page that has both;
+
+    ```{settings} refimpl.attacks.ATTACKS
+    ```
+
+shows the settings of all attacks, or of what else a registry has, in a table;
 
     ```{run}
     # alt: Accuracy against the number of steps: it falls from 96 to 4 per cent.
@@ -20,6 +25,7 @@ thread; a warning is an error.
 """
 
 import contextlib
+import importlib
 import io
 import traceback
 import warnings
@@ -28,6 +34,8 @@ from html import escape
 from typing import Any
 
 from refimpl.errors import DataError
+from refimpl.settings import kinds
+from refimpl.webpage import table
 
 from .highlight import Resolve
 from .markdown import Directive, code_block
@@ -65,6 +73,18 @@ def source_directive(names: Names, address: Address) -> Directive:
         return f'<figure class="source">{code}<figcaption>{where}</figcaption></figure>\n'
 
     return directive
+
+
+def settings_directive(argument: str, content: str, line: int) -> str:
+    """`{settings} MODULE.REGISTRY`: the settings of everything in a registry, as their fields describe them."""
+    module, _, registry = argument.rpartition(".")
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for name, kind in getattr(importlib.import_module(module), registry).items():
+        for one, _ in kinds(kind):
+            about = one.metadata["about"]
+            rows.setdefault((one.name, about.help, about.unit), []).append(name)
+    cells = ((*what, ", ".join(names)) for what, names in sorted(rows.items()))
+    return table(f"Settings in {argument}", ["Setting", "What it is", "Unit", "Of"], cells)
 
 
 class Runner:

@@ -61,6 +61,11 @@ def render(text: str, scope: Scope) -> Rendered:
     return Rendered(html, tuple(headings))
 
 
+def inline(text: str) -> str:
+    """Markdown of one paragraph, without the element around it."""
+    return render(text, Scope(text)).html.removeprefix("<p>").removesuffix("</p>\n")
+
+
 def slug(heading: str) -> str:
     """The anchor of a heading, as GitHub names it."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")

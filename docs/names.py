@@ -10,6 +10,7 @@ class Names:
 
     def __init__(self, modules: Iterable[Module]) -> None:
         self.modules = {module.name: module for module in modules}
+        self.packages = {name.split(".")[0] for name in self.modules}
         self.blocks = {
             f"{module.name}.{block.name}": block
             for module in self.modules.values()
@@ -39,7 +40,7 @@ class Names:
                 return self._existing(".".join(filter(None, [module.imports[first], rest])), 0)
             if module.is_package and f"{module.name}.{first}" in self.modules:
                 return self._existing(f"{module.name}.{name}", 0)
-        return self._existing(name, 0) if name.split(".")[0] in {one.split(".")[0] for one in self.modules} else None
+        return self._existing(name, 0) if name.split(".")[0] in self.packages else None
 
     def _existing(self, full: str, depth: int) -> str | None:
         """The name of a definition or module that a full name leads to, through what packages import."""

@@ -167,6 +167,9 @@ def _block(name: str, kind: str, doc: str, lines: list[str], node: ast.stmt, end
     if isinstance(node, Definition) and doc:
         said = range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1)
 
+    if said and said.stop <= len(lines) and not lines[said.stop - 1].strip():
+        said = range(said.start, said.stop + 1)
+
     def source(last: int) -> str:
         return _dedented("\n".join(lines[line - 1] for line in range(start, last + 1) if line not in said))
 
