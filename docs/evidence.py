@@ -25,10 +25,14 @@ from .names import Names
 Pictures = dict[str, bytes]
 
 
-def tried() -> dict[Place, str]:
-    """What `refimpl verify` tries, each with what it says of itself."""
-    found = {_place(one.name): f"{one.location}: {one.claim.words}" for one in STATEMENTS}
-    return found | {_place(one.name): f"{one.location}: {one.name}" for one in _derivatives()}
+def tried() -> dict[str, dict[Place, str]]:
+    """What `refimpl verify` tries, each with what it says of itself, by the name of the test that tries it, too."""
+    claims = {_place(one.name): f"{one.name}, {one.location}: {one.claim.words}" for one in STATEMENTS}
+    compared = {_place(one.name): f"{one.name}, {one.location}" for one in _derivatives()}
+    return {
+        "tests.test_statements.test_the_verdict_is_the_expected_one": claims,
+        "tests.test_statements.test_every_derivative_is_right": compared,
+    }
 
 
 def statements(names: Names) -> Rendered:
@@ -44,8 +48,8 @@ def statements(names: Names) -> Rendered:
         rows.append([_anchored(one.name), one.location, one.expected, Markup(said), Markup(checked)])
     compared = [[_anchored(one.name), one.location, f"{one.tolerance:.0e}"] for one in _derivatives()]
     html = (
-        f"<h1>{title}</h1>\n<p>Statements of the paper and of its neighbours, which <code>refimpl verify</code> and the "
-        "tests try to refute with random examples. A false one has a correction, which is tried in the same way.</p>\n"
+        f"<h1>{title}</h1>\n<p>Statements of the paper and of its neighbours, which <code>refimpl verify</code> and "
+        "the tests try to refute. A false one has a correction, which is tried in the same way.</p>\n"
         '<h2 id="statements">Statements</h2>\n'
         + table("Statements", ["Name", "Where", "Expected", "Claim", "Checked by"], rows)
         + '<h2 id="derivatives">Derivatives</h2>\n'

@@ -48,11 +48,12 @@ def index(
     tests: Sequence[Module],
     used: Mapping[str, list[Place]],
     texts: Mapping[Place, str],
-    tried: Mapping[Place, str],
+    tried: Mapping[str, Mapping[Place, str]],
 ) -> list[Entry]:
     """An entry for each item.
 
-    `used` has the tests of each definition; `texts` are lessons; `tried` is what `verify` tries, with its words.
+    `used` has the tests of each definition; `texts` are lessons; `tried` is what `verify` tries, with its words, by the
+    full name of the test that tries it, too.
     """
     return [_entry(item, library, tests, used, texts, tried) for item in items()]
 
@@ -63,10 +64,9 @@ def _entry(
     tests: Iterable[Module],
     used: Mapping[str, list[Place]],
     texts: Mapping[Place, str],
-    tried: Mapping[Place, str],
+    tried: Mapping[str, Mapping[Place, str]],
 ) -> Entry:
     entry = Entry(item, derived=[where for where, text in texts.items() if _named(item, text)])
-    entry.tried = [where for where, text in tried.items() if _named(item, text) or item.cited(text)]
     entry.tested = [place(module, block) for module in tests for block in module.blocks if _named(item, block.doc)]
     for module, block, doc in _documented(library, item):
         where = place(module, block)
@@ -77,6 +77,12 @@ def _entry(
             entry.coded += [where] if block else []
         if block:
             entry.tested += used.get(f"{module.name}.{block.name}", [])
+    for test, places in tried.items():
+        found = [where for where, text in places.items() if _named(item, text) or item.cited(text)]
+        entry.tried += found
+        if found:
+            module, _, name = test.rpartition(".")
+            entry.tested.insert(0, Place(f"tests/{module}.html#{name}", name))
     if item.key.startswith("Figure"):
         entry.coded = entry.drawn
         entry.drawn = [Place(f"figures.html#{item.anchor}", "picture")]
@@ -100,7 +106,7 @@ def _documented(library: Iterable[Module], item: Item) -> Iterator[tuple[Module,
 
 def _named(item: Item, text: str) -> bool:
     """Whether a text cites the item by its key, or by its name where it has no number."""
-    return item.key in text if item.pattern else item.cited(text)
+    return bool(re.search(rf"\b{re.escape(item.key)}\b", text)) if item.pattern else item.cited(text)
 
 
 def uses(names: Names, tests: Iterable[Module]) -> dict[str, list[Place]]:

@@ -25,7 +25,7 @@ words.oninput = () => {
 
 
 def search(modules: Sequence[Module], documents: Mapping[str, str]) -> Rendered:
-    """All modules, their definitions, and the sections of the documents, which are texts by address."""
+    """All modules, their public definitions, and the sections of the documents, which are texts by address."""
     entries = sorted(
         [*_defined(modules), *_sections(documents)], key=lambda one: (one[0].words.lower(), one[0].address)
     )
@@ -37,7 +37,7 @@ def search(modules: Sequence[Module], documents: Mapping[str, str]) -> Rendered:
         '<h1>Search</h1>\n<form id="search" role="search" hidden>'
         '<label for="words">Words that a name or its text has</label> '
         '<input id="words" type="search" autocomplete="off"> <output id="count" for="words"></output></form>\n'
-        "<p>Every module, definition and section. Without JavaScript, search this page with the browser.</p>\n"
+        "<p>Every module, public definition and section. Without JavaScript, search this page with the browser.</p>\n"
         f'<ul id="found">\n{rows}\n</ul>\n<script>{SCRIPT}</script>\n'
     )
     return Rendered(html, (Heading(1, "", "Search"),))
@@ -47,7 +47,7 @@ def _defined(modules: Sequence[Module]) -> Iterator[tuple[Place, str, str]]:
     for module in modules:
         yield place(module), "module", module.doc
         for block in module.blocks:
-            if block.name:
+            if block.name and not block.name.rpartition(".")[2].startswith("_"):
                 yield place(module, block), module.name, block.doc
 
 

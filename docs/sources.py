@@ -189,7 +189,9 @@ def _joined(pending: list[Block], lines: list[str]) -> Iterator[Block]:
 
 
 def _kind(node: ast.stmt) -> str:
-    return "imports" if isinstance(node, ast.Import | ast.ImportFrom) else "statements"
+    """Imports, and with them the list of what a package exports, or other statements."""
+    exports = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    return "imports" if isinstance(node, ast.Import | ast.ImportFrom) or exports else "statements"
 
 
 def _targets(node: ast.Assign | ast.AnnAssign) -> list[ast.expr]:

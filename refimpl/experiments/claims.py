@@ -76,3 +76,5 @@ CLAIMS = (
                (Effect("PGD fools less than 100 %", mean_fooling("pgd"), SOURCE, 1.0),
                 Effect("PGD fools more than 90 %", lambda result: -mean_fooling("pgd")(result), SOURCE, -0.9))),
 )  # fmt: skip
+"""The paper's statements of its results: (a), (b) and (g) are its Claim 1, that adversarial training leads to low-rank
+and sparse weights; (f) and (h) its Claim 2, that such weights promote robustness; the others come on the way."""

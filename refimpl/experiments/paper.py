@@ -23,7 +23,7 @@ ACCURACY: dict[str, dict[str, float]] = {
         "l1-0.01-nuclear-0.5": 0.8399,
     },
 }
-"""Test accuracy of each row of Table 1 (fcnn, MNIST) and Table 2 (cnn, Fashion-MNIST), by method."""
+"""Test accuracy of each row of Table 1 (fcnn, MNIST) and Table 2 (cnn, Fashion-MNIST) in Appendix A, by method."""
 
 TOLERANCE = 0.005
 """How far our mean may be from the paper's number."""

@@ -24,7 +24,7 @@ def fooling_weights(
     certify: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[AttackResult]:
-    """Each attack's result on the test inputs the network gets right, as `fooling` counts it.
+    """Each attack's result where inputs and weights are perturbed, on the test inputs the network gets right.
 
     The weights found are one perturbation for all those inputs; `AttackResult.weights` has them. Inputs that were wrong
     before are not attacked and stay counted as wrong, whatever the perturbed weights make of them. All inputs are on

@@ -7,7 +7,9 @@ $$-\frac1N \sum_i \log_2 \frac1N \sum_j e^{-D_{ij} / 8\sigma^2} \;\le\; I(X; T) 
   -\frac1N \sum_i \log_2 \frac1N \sum_j e^{-D_{ij} / 2\sigma^2},$$
 
 from the Bhattacharyya and the Kullback-Leibler distances between its components. Both lie between 0 and $\log_2 N$.
-The paper plots them for each hidden layer with $\sigma^2 = 0.1$ (Section 5).
+The paper plots them for each hidden layer with $\sigma^2 = 0.1$ (Section 5). By its Eq. (4) the layers are a Markov
+chain, so that what they know of the input cannot grow from one to the next; with noise added to each layer for the
+measurement alone, as here and there, it may.
 """
 
 import math
@@ -25,7 +27,9 @@ BLOCK = 256
 
 
 def mutual_information(h: Float[Array, "examples units"], sigma2: float = 0.1, block: int = BLOCK) -> Bounds:
-    """Lower and upper bound of I(X; T) in bits. Waits for the device.
+    """Bounds of I(X; T) in bits, lower and upper (Kolchinsky and Tracey 2017), for a layer of the chain in Eq. (4).
+
+    Waits for the device.
 
     Raises `UsageError` for no examples, for activations that are not finite, for a variance not above 0, and for a
     block of less than one example.

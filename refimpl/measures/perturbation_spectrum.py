@@ -49,8 +49,8 @@ def spectral_fraction(images: UInt8[np.ndarray, "examples *shape"], result: Atta
     r"""How an attack changes the i-th singular value of an image, relatively, as a fraction of all such changes.
 
     The mean over images of $|\sigma_i(x') - \sigma_i(x)| / \sigma_i(x)$, divided by its sum over i (Savostianova,
-    Zangrando and Tudisco 2024, Figure 1). Images have black borders, so that some $\sigma_i(x)$ vanish: those below
-    1e-6 of the largest are left out, an assumption.
+    Zangrando and Tudisco 2024, their Figure 1). Images have black borders, so that some $\sigma_i(x)$ vanish: those
+    below 1e-6 of the largest are left out, an assumption.
     """
     clean = np.linalg.svd(images[result.index] / 255.0, compute_uv=False)
     adversarial = np.linalg.svd(result.x_adv.reshape(-1, *images.shape[1:]).astype(np.float64), compute_uv=False)

@@ -101,6 +101,7 @@ def test_more_random_factors_fool_no_fewer(natural, attacked):
 
 
 def test_a_matched_budget_has_the_nuclear_norm_of_pgd(natural, attacked):
+    """Matched nuclear norm."""
     (full,) = attacked(natural, "--attack", "pgd-l2", "--eps", "0.5", "--examples", "100")
     (matched,) = attacked(natural, *LORA, "--match-nuclear", "--eps", "0.5", "--rank", "1")
     assert matched["matched_eps"] == 0.5 < matched["eps"]

@@ -37,6 +37,7 @@ def rows(found, claim):
 
 
 def test_a_number_is_reproduced_within_its_tolerance_of_the_mean():
+    """Tables 1 and 2 of Appendix A."""
     found = verdict([result("natural", seed, accuracy=a) for seed, a in enumerate((0.9500, 0.9520, 0.9540))])
     (row,) = found["numbers"]
     assert (row["paper"], row["n"], row["reproduced"]) == (0.9508, 3, True)
@@ -47,6 +48,7 @@ def test_a_number_is_reproduced_within_its_tolerance_of_the_mean():
 
 
 def test_an_effect_is_supported_when_its_interval_is_below_zero_and_not_when_above():
+    """What Claims 1 and 2 are judged by."""
     for change, expected in ((-1.0, SUPPORTED), (1.0, UNSUPPORTED)):
         runs = [result("l1-0.01", s, rank=4 + change + 0.01 * s) for s in range(3)]
         runs += [result(CONTROL, s) for s in range(3)]

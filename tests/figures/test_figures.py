@@ -70,6 +70,7 @@ def test_the_plane_shows_fewer_fooled_where_the_premise_holds_and_more_where_it_
 
 @pytest.mark.parametrize("number", range(1, 11))
 def test_each_figure_of_the_paper_is_drawn_from_runs_with_its_numbers(refimpl, reproduction, tmp_path, number):
+    """Figures 1 to 10."""
     refimpl("figures", number, "--runs", reproduction, "--out", tmp_path)
     name = f"figure-{number}-literal"
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.pdf", f"{name}.png", f"{name}.csv"}
@@ -81,6 +82,7 @@ def test_each_figure_of_the_paper_is_drawn_from_runs_with_its_numbers(refimpl, r
 
 
 def test_a_curve_is_what_the_logs_say(refimpl, reproduction, tmp_path):
+    """Figure 2."""
     refimpl("figures", 2, "--runs", reproduction, "--assumption", "adam-long", "--out", tmp_path, "--format", "png")
     table = columns(tmp_path / "figure-2-adam-long.csv")
     rows = list(zip(*(table[name] for name in ("panel", "method", "epoch", "mean", "seeds")), strict=True))
@@ -96,7 +98,7 @@ def test_a_curve_is_what_the_logs_say(refimpl, reproduction, tmp_path):
     ("assumption", "numbers"), [("literal", range(1, 11)), ("adam-long", (1, 2, 3, 8)), ("half-clean", (4, 5, 6, 7))]
 )
 def test_a_clone_redraws_the_paper_without_training(refimpl, tmp_path, assumption, numbers):
-    """What is drawn is what is on record, to the byte."""
+    """What is drawn of Figures 1 to 10 is what is on record, to the byte."""
     refimpl("figures", *numbers, "--assumption", assumption, "--out", tmp_path, "--format", "png")
     for number in numbers:
         name = f"figure-{number}-{assumption}.csv"

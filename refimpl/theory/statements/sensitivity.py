@@ -62,11 +62,13 @@ def _bound(c: Example) -> float:
 
 
 def bounded_by_condition_numbers(c: Example) -> None:
+    """The sensitivity of a net against the product of the condition numbers of its layers and activations."""
     sensitivity, bound = _sensitivity(c), _bound(c)
     require(at_most(sensitivity, bound), {"sensitivity": sensitivity, "product of condition numbers": bound})
 
 
 def bounded_with_projected_inputs(c: Example) -> None:
+    """The sensitivity of a net against that product times how much of each layer's input is in the span of its V."""
     xp, sensitivity, bound = namespace(c.x), _sensitivity(c), _bound(c)
     for (_, _, V), t in zip(c.layers, _forward(c.layers, c.slope, c.x), strict=False):
         bound *= _norm(t) / _norm(xp.matrix_transpose(V) @ t)

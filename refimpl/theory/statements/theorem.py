@@ -16,17 +16,20 @@ def projected(c: Example) -> Array:
 
 
 def accuracy_is_unchanged(c: Example) -> None:
+    """The first part of Theorem 1."""
     p, q = error(c.w, c.x, c.y), error(projected(c), c.x, c.y)
     require(p == q, {"p_0(w)": p, "p_0(Qw)": q})
 
 
 def no_less_robust(c: Example) -> None:
+    """The conclusion of the second part of Theorem 1, for both readings of p_eps."""
     for adversary in ("sample", "universal"):
         p, q = (adversarial_error(w, c.x, c.y, c.eps, adversary) for w in (c.w, projected(c)))
         require(q <= p, {"p_eps(w)": p, "p_eps(Qw)": q})
 
 
 def no_less_robust_if_sparser(c: Example) -> None:
+    """The second part of Theorem 1."""
     assume(sparsity(projected(c)) <= sparsity(c.w))
     no_less_robust(c)
 
@@ -87,6 +90,7 @@ def longer_if_not_sparser(c: Example) -> None:
 
 
 def inside_nothing_changes(c: Example) -> None:
+    """Remark 1: w is in the subspace."""
     xp = namespace(c.w)
     Qw = projected(c)
     distance, length = float(xp.max(xp.abs(Qw - c.w))), float(xp.max(xp.abs(c.w)))
