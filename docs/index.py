@@ -77,12 +77,12 @@ def _entry(
             entry.coded += [where] if block else []
         if block:
             entry.tested += used.get(f"{module.name}.{block.name}", [])
-    for test, places in tried.items():
-        found = [where for where, text in places.items() if _named(item, text) or item.cited(text)]
+    for test, spoken in tried.items():
+        found = [where for where, text in spoken.items() if _named(item, text) or item.cited(text)]
         entry.tried += found
         if found:
-            module, _, name = test.rpartition(".")
-            entry.tested.insert(0, Place(f"tests/{module}.html#{name}", name))
+            file, _, name = test.rpartition(".")
+            entry.tested.insert(0, Place(f"tests/{file}.html#{name}", name))
     if item.key.startswith("Figure"):
         entry.coded = entry.drawn
         entry.drawn = [Place(f"figures.html#{item.anchor}", "picture")]

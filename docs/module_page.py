@@ -1,5 +1,6 @@
 """The page of a module: what is said of each definition beside its source."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
@@ -39,6 +40,11 @@ def module_page(
     return Rendered("".join(body), tuple(headings))
 
 
+def with_examples(doc: str) -> str:
+    """A docstring whose examples, from `>>>` to the next empty line, are blocks of code, not quotations."""
+    return re.sub(r"^>>> .*(?:\n.+)*", r"```pycon\n\g<0>\n```", doc, flags=re.M)
+
+
 def relative_place(one: Place, address: str) -> Place:
     return Place(relative(one.address, address), one.words)
 
@@ -62,7 +68,7 @@ def _pair(block: Block, scope: Scope, tests: Sequence[Place]) -> str:
     if not block.name:
         return f'<div class="pair"><div class="doc"></div><div class="code">{code}</div></div>\n'
     level = "h3" if "." in block.name else "h2"
-    words = render(block.doc, Scope(f"{scope.where}, {block.name}", scope.resolve)).html
+    words = render(with_examples(block.doc), Scope(f"{scope.where}, {block.name}", scope.resolve)).html
     if tests:
         shown = "\n".join(f"<li>{link(one)}</li>" for one in tests)
         words += f"<details><summary>{len(tests)} test{'s' * (len(tests) > 1)}</summary><ul>{shown}</ul></details>"

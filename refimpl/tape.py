@@ -36,6 +36,14 @@ def input_gradient(tape: Tape, dy: Float[Array, "..."]) -> Float[Array, "..."]:
     """Gradient with respect to the network's input, given `dy`, that with respect to its output.
 
     `dy` may carry leading axes of its own: k cotangents in a stack give k gradients in one pass.
+
+    >>> import numpy as np
+    >>> from refimpl.layers import affine
+    >>> from refimpl.tape import gradients, input_gradient, record
+    >>> x, W, b, tape = np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), np.array([0.0]), []
+    >>> y = record(tape, affine(x, W, b), "W", "b")
+    >>> input_gradient(tape, np.array([[1.0]]))
+    array([[3., 4.]])
     """
     for _, pull in reversed(tape):
         dy = pull.x(dy)
@@ -43,7 +51,16 @@ def input_gradient(tape: Tape, dy: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def gradients(tape: Tape, dy: Float[Array, "..."]) -> Params:
-    """Gradient with respect to every parameter, by name, in the order of the forward pass."""
+    """Gradient with respect to every parameter, by name, in the order of the forward pass.
+
+    >>> import numpy as np
+    >>> from refimpl.layers import affine
+    >>> from refimpl.tape import gradients, input_gradient, record
+    >>> x, W, b, tape = np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), np.array([0.0]), []
+    >>> y = record(tape, affine(x, W, b), "W", "b")
+    >>> gradients(tape, np.array([[1.0]]))
+    {'W': array([[1., 2.]]), 'b': array([1.])}
+    """
     grads: Params = {}
     first = next((i for i, (names, _) in enumerate(tape) if names), len(tape))
     for i in reversed(range(first, len(tape))):

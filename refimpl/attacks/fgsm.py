@@ -23,6 +23,12 @@ def fgsm(
     `clip=(0.0, 1.0)` keeps pixels pixels; the default does not, as the paper does not say so: an assumption.
     $\mathrm{sign}(0) = 0$. With minus the gradient of the loss of another class the attack aims at that class. Raises
     `UsageError` for a negative or non-finite `eps`, an empty box, and half precision.
+
+    >>> import numpy as np
+    >>> import refimpl as ri
+    >>> gradient = lambda x: np.array([[1.0, -2.0, 0.0]])
+    >>> ri.attacks.fgsm(gradient, np.array([[0.5, 0.5, 0.5]]), eps=0.25)
+    array([[0.75, 0.25, 0.5 ]])
     """
     check_attacked(x, eps, clip)
     return sign_step(x, gradient(x), eps, *bounds(x, eps, clip))

@@ -35,6 +35,12 @@ def gnm(
 
     `margins` maps x to $M$ of shape (batch, K-1) and $\nabla M$ of shape (batch, K-1, *shape). Raises
     `UsageError` for an unknown norm, a bad budget or number of steps, and half precision.
+
+    >>> import numpy as np
+    >>> import refimpl as ri
+    >>> margins = lambda x: (x[:, :1], np.array([[[1.0, 0.0]]]))  # one other class, its margin the first pixel
+    >>> ri.attacks.gnm(margins, np.array([[0.5, 0.5]]), eps=0.25, steps=1)
+    array([[0.25, 0.5 ]])
     """
     check_attacked(x, eps, clip)
     check_steps(steps)

@@ -31,6 +31,12 @@ def pgd(
     of radius `eps` around x, cut with the box `clip`. The paper takes $\alpha = 0.005$ and 20 steps at $\epsilon =
     0.05$. `gradient` maps x to $\nabla_x L$; eps and the step size are in units of pixels in [0, 1]. Raises
     `UsageError` for a budget, step size or number of steps that makes no sense, and for half precision.
+
+    >>> import numpy as np
+    >>> import refimpl as ri
+    >>> gradient = lambda x: np.array([[1.0, -2.0, 0.0]])
+    >>> ri.attacks.pgd(gradient, np.array([[0.5, 0.5, 0.5]]), eps=0.25, step_size=0.125, steps=4)
+    array([[0.75, 0.25, 0.5 ]])
     """
     check_attacked(x, eps, clip)
     return ascent(gradient, x, bounds(x, eps, clip), step_size, steps)

@@ -27,7 +27,14 @@ def identity(x: Float[Array, "..."]) -> tuple[Float[Array, "..."], Pullback]:
 
 
 def tanh(x: Float[Array, "..."]) -> tuple[Float[Array, "..."], Pullback]:
-    r"""$y = \tanh x$. Since $\tanh' = 1 - \tanh^2$, the output is all that has to be kept: $dx = (1 - y^2)\,dy$."""
+    r"""$y = \tanh x$. Since $\tanh' = 1 - \tanh^2$, the output is all that has to be kept: $dx = (1 - y^2)\,dy$.
+
+    >>> import numpy as np
+    >>> from refimpl.layers import tanh
+    >>> y, pullback = tanh(np.array([0.0]))
+    >>> y, pullback.x(np.array([1.0]))
+    (array([0.]), array([1.]))
+    """
     y = namespace(x).tanh(x)
     return y, Pullback(x=lambda dy: dy * (1 - y * y))
 

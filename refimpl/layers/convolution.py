@@ -48,6 +48,12 @@ def conv2d(
     It is affine, so that its derivatives are those of `ops.affine` with patches for examples:
     $dx = \mathrm{col2im}(\tilde W^\top dy)$, $\;d\tilde W = \sum_{batch} dy\,\mathrm{im2col}(x)^\top$,
     $\;db = \sum dy$. Raises `UsageError` where the channels differ or the image is smaller than a filter.
+
+    >>> import numpy as np
+    >>> from refimpl.layers import conv2d
+    >>> conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)), np.array([1.0]))[0]
+    array([[[[5., 5.],
+             [5., 5.]]]])
     """
     xp = namespace(x)
     (filters, C, k, _), (batch, channels, H, width) = W.shape, x.shape

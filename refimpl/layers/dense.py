@@ -16,6 +16,14 @@ def affine(
     $dx_{ik} = \sum_j dy_{ij} W_{jk}$, $\;dW_{jk} = \sum_i dy_{ij} x_{ik}$, $\;db_j = \sum_i dy_{ij}$.
 
     Raises `UsageError` where x has another number of columns than W.
+
+    >>> import numpy as np
+    >>> from refimpl.layers import affine
+    >>> y, pullback = affine(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]]), np.array([0.0, 1.0]))
+    >>> y
+    array([[11., 18.]])
+    >>> pullback.x(np.array([[1.0, 1.0]]))
+    array([[ 8., 10.]])
     """
     xp = namespace(x)
     if x.shape[-1] != W.shape[-1]:

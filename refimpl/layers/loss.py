@@ -40,6 +40,14 @@ def cross_entropy(
     $dz_{ij} = (p_{ij} - t_{ij}) / B$ with $p$ the softmax and $t$ the one-hot label. For a confident example
     $p_y - 1$ would cancel to nothing in float32, so it is computed as $-\sum_{j \ne y} p_j$. Raises `UsageError` for
     what are no labels of these logits, as `check_labels` does.
+
+    >>> import numpy as np
+    >>> import refimpl as ri
+    >>> loss, pullback = ri.cross_entropy(np.array([[0.0, 0.0]]), np.array([0]))
+    >>> print(f"{loss:.4f}")  # log 2
+    0.6931
+    >>> pullback.x(1.0)
+    array([[-0.5,  0.5]])
     """
     xp = namespace(logits)
     batch, classes = logits.shape[-2:]
@@ -65,6 +73,11 @@ def margins(
 
     The example is still given class $k$ exactly when all of its margins are positive. $M = D z$ is linear, with rows
     $D_l = e_k - e_l$; hence $dz = D^\top dM$. Raises `UsageError` as `cross_entropy` does.
+
+    >>> import numpy as np
+    >>> import refimpl as ri
+    >>> ri.margins(np.array([[5.0, 2.0, 3.0]]), np.array([0]))[0]
+    array([[3., 2.]])
     """
     xp = namespace(logits)
     check_labels(k, logits.shape[:-1], logits.shape[-1])

@@ -13,6 +13,15 @@ def max_pool(x: Float[Array, "*batch H W"]) -> tuple[Float[Array, "*batch h w"],
 
     $dx$ is $dy$ at the largest entry and 0 elsewhere. Of equal entries the first, row by row, is the largest, on
     every backend.
+
+    >>> import numpy as np
+    >>> from refimpl.layers import max_pool
+    >>> y, pullback = max_pool(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    >>> y
+    array([[4.]])
+    >>> pullback.x(np.array([[1.0]]))
+    array([[0., 0.],
+           [0., 1.]])
     """
     xp = namespace(x)
     H, W = x.shape[-2:]

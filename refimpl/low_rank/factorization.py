@@ -77,6 +77,12 @@ def clamp(S: Float[Array, "r r"], tau: float) -> tuple[Float[Array, "r r"], Floa
 
     $\bar s$ is their mean, so $\kappa(S) \le (\bar s + e) / (\bar s - e) = 1 + \tau$. It is not the nearest matrix
     of that condition number. An infinite tau changes nothing. nan where S is not finite.
+
+    >>> import numpy as np
+    >>> from refimpl.low_rank.factorization import clamp
+    >>> S, s = clamp(np.array([[3.0, 0.0], [0.0, 1.0]]), tau=0.5)  # mean 2, e = 0.4
+    >>> np.allclose(s, [2.4, 1.6])
+    True
     """
     if math.isinf(tau):
         return S, singular_values(S)

@@ -19,6 +19,11 @@ def accuracy(logits: Float[Array, "batch classes"], y: Int[Array, "batch"]) -> f
     """The fraction of rows whose largest logit is at their label. Waits for the device.
 
     Raises `UsageError` for no rows, for other than one label a row, and for labels that are no classes.
+
+    >>> import numpy as np
+    >>> import refimpl as ri
+    >>> ri.accuracy(np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([0, 0]))
+    0.5
     """
     rows, classes = logits.shape
     if not rows:
@@ -32,6 +37,11 @@ def interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[flo
 
     It speaks of the inputs that were drawn, not of the spread over seeds. Raises `UsageError` for successes not from 0
     to `trials`, and for a confidence not between 0 and 1.
+
+    >>> import refimpl as ri
+    >>> low, high = ri.interval(0, 10)
+    >>> print(f"{low:.3f} to {high:.3f}")  # 0 to 1 - 0.025^(1/10)
+    0.000 to 0.308
     """
     if not 0 <= successes <= trials:
         raise UsageError(f"successes must be from 0 to the {trials} trials, got {successes}")

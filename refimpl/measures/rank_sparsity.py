@@ -12,6 +12,11 @@ def effective_sparsity(W: Float[Array, "..."]) -> Float[Array, "..."]:
 
     Between 1 and $\sqrt{mn}$; small means sparse: $\sqrt k$ for k entries of equal size; nan for the zero matrix
     and for one that is not finite. Of which arrays, `matrices` says.
+
+    >>> import numpy as np
+    >>> import refimpl as ri
+    >>> print(ri.effective_sparsity(np.array([[3.0, 0.0], [0.0, 4.0]])))  # 7 / 5
+    1.4
     """
     xp = namespace(W)
     W = _unit_scale(matrices(W))
@@ -23,6 +28,11 @@ def effective_rank(W: Float[Array, "..."]) -> Float[Array, "..."]:
 
     Between 1 and $\sqrt{\operatorname{rank} W}$; $\sqrt k$ for k equal singular values; nan for the zero matrix
     and for one that is not finite. Of which arrays, `matrices` says.
+
+    >>> import numpy as np
+    >>> import refimpl as ri
+    >>> print(f"{ri.effective_rank(np.array([[3.0, 0.0], [0.0, 4.0]])):.3f}")  # singular values 4 and 3: 7 / 5
+    1.400
     """
     xp = namespace(W)
     singular_values = xp.linalg.svd(_unit_scale(matrices(W)), full_matrices=False)[1]

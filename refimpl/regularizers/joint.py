@@ -22,6 +22,14 @@ def joint(Ws: Sequence[Float[Array, "..."]]) -> tuple[Scalar, list[Float[Array, 
     The paper writes $W^1 \cdots W^m$, which does not chain with its own shapes. By the product rule
     $dW^i = (W^m \cdots W^{i+1})^\top\,\mathrm{sign}(P)\,(W^{i-1} \cdots W^1)^\top$. Raises `UsageError` for layers
     that do not chain, such as reshaped convolutions.
+
+    >>> import numpy as np
+    >>> import refimpl as ri
+    >>> value, gradients = ri.regularizers.joint([np.array([[1.0, -2.0]]), np.array([[3.0]])])  # P = (3, -6)
+    >>> print(value)
+    9.0
+    >>> gradients
+    [array([[ 3., -3.]]), array([[3.]])]
     """
     for i, (first, second) in enumerate(pairwise(Ws), start=1):
         if second.shape[1] != first.shape[0]:

@@ -11,7 +11,17 @@ from .base import REGULARIZERS, LayerNorm, Scalar, check_threshold
 
 
 def l1(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"]]:
-    r"""$\|W\|_1 = \sum |W_{ij}|$, Eq. (5), and $\mathrm{sign}(W)$, with sign(0) = 0."""
+    r"""$\|W\|_1 = \sum |W_{ij}|$, Eq. (5), and $\mathrm{sign}(W)$, with sign(0) = 0.
+
+    >>> import numpy as np
+    >>> import refimpl as ri
+    >>> value, gradient = ri.regularizers.l1(np.array([[1.0, -2.0], [0.0, 3.0]]))
+    >>> print(value)
+    6.0
+    >>> gradient
+    array([[ 1., -1.],
+           [ 0.,  1.]])
+    """
     xp = namespace(W)
     return xp.sum(xp.abs(W)), xp.sign(W)
 
@@ -20,6 +30,11 @@ def soft_threshold(W: Float[Array, "..."], t: float) -> Float[Array, "..."]:
     r"""The proximal step of $t \|W\|_1$: every entry t nearer to zero, and zero where it is less than t away.
 
     $\operatorname{arg\,min}_Z \frac12 \|Z - W\|_F^2 + t \|Z\|_1$, entry by entry (Donoho 1995).
+
+    >>> import numpy as np
+    >>> import refimpl as ri
+    >>> ri.regularizers.soft_threshold(np.array([3.0, 1.0, 0.5, -2.0]), 1.0)
+    array([ 2.,  0.,  0., -1.])
     """
     xp = namespace(W)
     check_threshold(t)

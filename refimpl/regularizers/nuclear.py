@@ -18,6 +18,14 @@ def nuclear(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"]]:
     v_i^\top$. At a zero singular value any $u_i a v_i^\top$ with $|a| \le 1$ will do; least is a = 0, so r is the
     rank. `nuclear_by_svd` is the definition. In single precision this goes through the Gram matrix,
     five times as fast.
+
+    >>> import numpy as np
+    >>> import refimpl as ri
+    >>> value, gradient = ri.regularizers.nuclear(np.array([[3.0, 0.0], [0.0, 4.0]]))
+    >>> print(f"{value:.3f}")
+    7.000
+    >>> np.allclose(gradient, np.eye(2))
+    True
     """
     if W.dtype == namespace(W).float32:
         return _nuclear_by_gram(W)
@@ -76,6 +84,12 @@ def singular_value_threshold(W: Float[Array, "m n"], t: float) -> Float[Array, "
     r"""The proximal step of $t \|W\|_*$: `soft_threshold` of the singular values (Cai, Candès and Shen 2010).
 
     nan where W is not finite, as `nuclear_by_svd`.
+
+    >>> import numpy as np
+    >>> import refimpl as ri
+    >>> W = ri.regularizers.singular_value_threshold(np.array([[3.0, 0.0], [0.0, 1.0]]), 1.0)
+    >>> np.allclose(W, [[2.0, 0.0], [0.0, 0.0]])
+    True
     """
     check_threshold(t)
     xp = namespace(W)

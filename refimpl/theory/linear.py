@@ -81,6 +81,12 @@ def adversarial_error(
 
     Raises `UsageError` for shapes that do not fit, an empty sample, nan or infinity, labels other than -1 and 1, a
     negative or infinite `eps`, an unknown adversary.
+
+    >>> import numpy as np
+    >>> from refimpl.theory.linear import adversarial_error
+    >>> w, x, y = np.array([1.0, -1.0]), np.array([[1.0, 0.0], [3.0, 0.0]]), np.array([1.0, 1.0])
+    >>> adversarial_error(w, x, y, eps=1.0)  # margins 1 and 3, each lowered by 2
+    0.5
     """
     check_budget(eps)
     check_sample(w, x, y)
