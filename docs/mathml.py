@@ -11,7 +11,7 @@ REPLACEMENTS = (
     (r"\\begin\{aligned\}", r"\\begin{align*}"),
     (r"\\end\{aligned\}", r"\\end{align*}"),
     (r"\\(?:operatorname\*?|mathrm)\{([a-zA-Z]{2,})\}", r"\\text{\1}"),
-    (r"\\(?:operatorname\*?|mathrm)\{arg\s*\\,\s*(min|max)\}", r"\\arg\1"),
+    (r"\\arg\s*\\(min|max)|\\operatorname\*?\{arg\s*\\,\s*(min|max)\}", r"\\arg\1\2"),
 )
 """What the converter lacks, or sets letter by letter."""
 

@@ -16,13 +16,17 @@ from .sign_step import sign_step
 def fgsm(
     gradient: Callable[[Array], Array], x: Float[Array, "batch *shape"], *, eps: float, clip: Box | None = None
 ) -> Float[Array, "batch *shape"]:
-    r"""The fast gradient sign method: $x' = x + \epsilon\,\mathrm{sign}(\nabla_x L)$ (Goodfellow et al. 2015).
+    r"""Fast gradient sign method (Goodfellow et al. 2015): $x' = x + \epsilon\,\mathrm{sign}(\nabla_x L)$.
 
     Of all $\|\eta\|_\infty \le \epsilon$ this $\eta$ raises the linearised loss most, by
-    $\epsilon \|\nabla_x L\|_1$. `gradient` maps x to $\nabla_x L$, `eps` is in units of pixels in [0, 1], and
-    `clip=(0.0, 1.0)` keeps pixels pixels; the default does not, as the paper does not say so: an assumption.
-    $\mathrm{sign}(0) = 0$. With minus the gradient of the loss of another class the attack aims at that class. Raises
-    `UsageError` for a negative or non-finite `eps`, an empty box, and half precision.
+    $\epsilon \|\nabla_x L\|_1$; sign(0) = 0.
+
+    - `gradient` maps x to the gradient of the loss L with respect to x, of the same shape;
+      minus that of the loss of another class aims at that class.
+    - `eps` is in units of pixels in [0, 1].
+    - `clip=(0.0, 1.0)` keeps pixels in their range; the default does not, as the paper does not say so: an assumption.
+
+    Raises `UsageError` for a negative or non-finite `eps`, an empty box, and half precision.
 
     >>> import numpy as np
     >>> import refimpl as ri

@@ -24,17 +24,20 @@ def gnm(
     norm: str = "inf",
     clip: Box | None = None,
 ) -> Float[Array, "batch *shape"]:
-    r"""Gradient-based norm minimisation (Balda, Behboodi and Mathar 2018, arXiv 1803.03607), `steps` of eps/steps each.
+    r"""Gradient-based norm-constrained method (Balda, Behboodi and Mathar 2018): `steps` of length eps/steps each.
 
     An example of clean class k is fooled when a margin $M_l = z_k - z_l$ turns negative. Linearised, the best step
     of length h in the norm p lowers $M_l$ by $h \|\nabla M_l\|_q$, with q the dual exponent. Each step therefore
-    aims at $l^* = \operatorname{arg\,min}_l M_l - h \|\nabla M_l\|_q$, chosen anew, and goes h along the direction that
+    aims at $l^* = \arg\min_l M_l - h \|\nabla M_l\|_q$, chosen anew, and goes h along the direction that
     attains the dual norm: $-\mathrm{sign}(g)$ for p = inf, $-g / \|g\|_2$ for 2, and minus the sign of the largest
     entry for 1 (the first of equals). The steps add up to at most eps by the triangle inequality, so there is no
     projection; they can cancel, so the budget need not be used up.
 
-    `margins` maps x to $M$ of shape (batch, K-1) and $\nabla M$ of shape (batch, K-1, *shape). Raises
-    `UsageError` for an unknown norm, a bad budget or number of steps, and half precision.
+    - `margins` maps x to $M$, of shape (batch, K-1), and its gradients, of shape (batch, K-1, *shape).
+    - `eps` is in units of pixels in [0, 1], measured in `norm`: "inf", "2" or "1".
+    - `clip=(0.0, 1.0)` keeps pixels in their range; the default does not.
+
+    Raises `UsageError` for an unknown norm, a bad budget or number of steps, and half precision.
 
     >>> import numpy as np
     >>> import refimpl as ri

@@ -25,12 +25,17 @@ def pgd(
     steps: int,
     clip: Box | None = None,
 ) -> Float[Array, "batch *shape"]:
-    r"""Projected gradient ascent in the $\ell_\infty$ ball (Madry et al. 2018), from x.
+    r"""Projected gradient descent (Madry et al. 2018): steps along the sign of the gradient, kept in the l_inf ball.
 
-    $x_{t+1} = \Pi\left(x_t + \alpha\,\mathrm{sign}(\nabla_x L(x_t))\right)$ with $\Pi$ the projection on the ball
-    of radius `eps` around x, cut with the box `clip`. The paper takes $\alpha = 0.005$ and 20 steps at $\epsilon =
-    0.05$. `gradient` maps x to $\nabla_x L$; eps and the step size are in units of pixels in [0, 1]. Raises
-    `UsageError` for a budget, step size or number of steps that makes no sense, and for half precision.
+    $x_{t+1} = \Pi(x_t + \alpha\,\mathrm{sign}(\nabla_x L(x_t)))$, from x on, with $\Pi$ the projection on the ball of
+    radius `eps` around x, cut with the box `clip`. The paper takes 20 steps of 0.005 at eps 0.05.
+
+    - `gradient` maps x to the gradient of the loss L with respect to x, of the same shape.
+    - `eps` and `step_size` are in units of pixels in [0, 1].
+    - `clip=(0.0, 1.0)` keeps pixels in their range; the default does not.
+
+    Returns the images of the last step. Raises `UsageError` for a budget, step size or number of steps that makes no
+    sense, and for half precision.
 
     >>> import numpy as np
     >>> import refimpl as ri

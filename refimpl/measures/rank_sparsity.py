@@ -26,7 +26,7 @@ def effective_sparsity(W: Float[Array, "..."]) -> Float[Array, "..."]:
 def effective_rank(W: Float[Array, "..."]) -> Float[Array, "..."]:
     r"""$r(W) = \|W\|_* / \|W\|_F$, Eq. (3): the effective sparsity of the singular values.
 
-    Between 1 and $\sqrt{\operatorname{rank} W}$; $\sqrt k$ for k equal singular values; nan for the zero matrix
+    Between 1 and $\sqrt{\mathrm{rank}\,W}$; $\sqrt k$ for k equal singular values; nan for the zero matrix
     and for one that is not finite. Of which arrays, `matrices` says.
 
     >>> import numpy as np

@@ -29,7 +29,7 @@ def l1(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"]]:
 def soft_threshold(W: Float[Array, "..."], t: float) -> Float[Array, "..."]:
     r"""The proximal step of $t \|W\|_1$: every entry t nearer to zero, and zero where it is less than t away.
 
-    $\operatorname{arg\,min}_Z \frac12 \|Z - W\|_F^2 + t \|Z\|_1$, entry by entry (Donoho 1995).
+    $\arg\min_Z \frac12 \|Z - W\|_F^2 + t \|Z\|_1$, entry by entry (Donoho 1995).
 
     >>> import numpy as np
     >>> import refimpl as ri
