@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LIBRARY = sorted((ROOT / "refimpl").rglob("*.py"))
 FIGURES = sorted((ROOT / "figures").rglob("*.py"))
-SOURCES = [*LIBRARY, *sorted((ROOT / "cli").rglob("*.py")), *FIGURES]
+DOCS = sorted((ROOT / "docs").rglob("*.py"))
+SOURCES = [*LIBRARY, *sorted((ROOT / "cli").rglob("*.py")), *FIGURES, *DOCS]
 
 CORE = (
     *("errors", "backend", "tape", "rng", "atomic", "registry", "settings", "parameters", "validation", "tables"),
@@ -90,11 +91,13 @@ def test_who_may_name_what(path):
     if path == ROOT / "refimpl" / "__main__.py":
         assert tops <= {"importlib", "refimpl_cli"}
     elif path in LIBRARY:
-        assert not tops & {"click", "rich", "matplotlib", "refimpl_cli", "refimpl_figures"}
+        assert not tops & {"click", "rich", "matplotlib", "refimpl_cli", "refimpl_figures", "refimpl_docs"}
     elif path in FIGURES:
-        assert not tops & {"rich", "refimpl_cli", "refimpl_figures"}
+        assert not tops & {"rich", "refimpl_cli", "refimpl_figures", "refimpl_docs"}
+    elif path in DOCS:
+        assert not tops & {"rich", "scipy", "refimpl_cli", "refimpl_docs"}
     else:
-        assert not tops & {"numpy", "scipy", "matplotlib", "refimpl_cli", "refimpl_figures"}
+        assert not tops & {"numpy", "scipy", "matplotlib", "refimpl_cli", "refimpl_figures", "refimpl_docs"}
     if path.name != "backend.py":
         assert "cupy" not in tops
     if "interop" not in path.relative_to(ROOT).parts:
@@ -107,7 +110,7 @@ def test_who_may_name_what(path):
 
 
 def test_matplotlib_and_hypothesis_are_loaded_only_when_they_are_used():
-    code = "import sys, refimpl, refimpl_cli.main, refimpl_figures.command\n"
+    code = "import sys, refimpl, refimpl_cli.main, refimpl_figures.command, refimpl_docs.command\n"
     code += "print([m for m in ('matplotlib', 'hypothesis', 'autograd') if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert loaded == "[]\n"

@@ -25,10 +25,16 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *(path for top in ("refimpl", "cli", "figures") for path in (ROOT / top).rglob("*.md"))]
+    [*ROOT.glob("*.md"), *(path for top in ("refimpl", "cli", "figures", "docs") for path in (ROOT / top).rglob("*.md"))]
 )
 PICTURES = {".png", ".pdf"}
-INSTALLED_AS = {"refimpl": "refimpl", "cli": "refimpl_cli", "figures": "refimpl_figures"}
+INSTALLED_AS = {
+    "refimpl": "refimpl",
+    "cli": "refimpl_cli",
+    "figures": "refimpl_figures",
+    "docs": "refimpl_docs",
+    "tests": "refimpl_docs/tests",
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +51,14 @@ def built(tmp_path_factory) -> Path:
 
 
 def test_the_wheel_holds_the_tree_but_its_pictures(built):
-    """Which `refimpl figures` draws from the CSV files beside them. A new package needs no entry anywhere."""
+    """Which `refimpl figures` draws from the CSV files beside them; of the tests it holds what the documentation shows.
+
+    A new package needs no entry anywhere.
+    """
     expected = set()
     for name, package in INSTALLED_AS.items():
-        paths = (path for path in (ROOT / name).rglob("*") if path.is_file() and path.suffix not in PICTURES)
+        files = (path for path in (ROOT / name).rglob("*") if path.is_file() and path.suffix not in PICTURES)
+        paths = (path for path in files if name != "tests" or path.suffix == ".py")
         names = (path.relative_to(ROOT / name).as_posix() for path in paths if "__pycache__" not in path.parts)
         expected |= {f"{package}/{name}" for name in names}
     (wheel,) = built.glob("*.whl")
@@ -72,7 +82,7 @@ def test_one_version_and_the_same_authors():
 
 
 def test_the_extras_the_messages_name_are_there():
-    assert {"cuda12", "cuda13", "test"} <= set(PROJECT["optional-dependencies"])
+    assert {"cuda12", "cuda13", "docs", "test"} <= set(PROJECT["optional-dependencies"])
 
 
 def public() -> Iterator[tuple[str, object]]:
