@@ -82,7 +82,7 @@ def code_block(code: str, language: str, resolve: Resolve = lambda name: None) -
 
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    parser.use(dollarmath_plugin, allow_digits=False, double_inline=True)
+    parser.use(dollarmath_plugin, allow_space=False, double_inline=True)
     for name, rule in (
         ("fence", _fence),
         ("code_block", _code_block),

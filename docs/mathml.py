@@ -28,6 +28,9 @@ def mathml(latex: str, display: bool = False) -> str:
     Raises `DataError` for a formula that cannot be converted whole.
     """
     text = latex.strip()
+    braces = re.sub(r"\\.", "", text)
+    if braces.count("{") != braces.count("}"):
+        raise DataError(f"the formula ${latex}$ cannot be converted to MathML: its braces do not match")
     for pattern, replacement in REPLACEMENTS:
         text = re.sub(pattern, replacement, text)
     if display:

@@ -64,7 +64,7 @@ class Part:
 
     @property
     def anchor(self) -> str:
-        return re.sub(r"\W+", "-", self.key.lower()).strip("-")
+        return "part-" + re.sub(r"\W+", "-", self.key.lower()).strip("-")
 
 
 def citations(text: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from refimpl.errors import DataError
 
 from . import contents, evidence
+from .check import problems
 from .frame import WHOLE_STYLE, frame, relative
 from .index import Entry, Place, index, place, uses
 from .lesson import Runner, settings_directive, source_directive
@@ -231,16 +232,25 @@ def build(address: str) -> Files:
 
 
 def built(only: str = "") -> Files:
-    """The files of all pages whose address begins with `only`; what executes code is spread over the processors."""
+    """The files of all pages whose address begins with `only`; what executes code is spread over the processors.
+
+    Raises `DataError` where no address begins so, where a page cannot be made, and where the whole site has `problems`.
+    """
     wanted = [address for address in site().pages if address.startswith(only)]
     if not wanted:
         known = ", ".join(sorted({address.split("/")[0] for address in site().pages}))
         raise DataError(f"no page has an address that begins with {only!r}; there are {known}")
-    running = [address for address in wanted if address in site().running]
-    files: Files = {"style.css": WHOLE_STYLE.encode()}
+    files: Files = {"style.css": WHOLE_STYLE.encode()} | _made(wanted)
+    if not only and (found := list(problems(files))):
+        raise DataError(f"{len(found)} problems in the site, first of them: {found[0]}")
+    return files
+
+
+def _made(addresses: list[str]) -> Files:
+    running = [address for address in addresses if address in site().running]
     if len(running) < 2:
-        return reduce(or_, map(build, wanted), files)
+        return reduce(or_, map(build, addresses))
     with ProcessPoolExecutor(min(len(running), os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
         started = [pool.submit(build, address) for address in running]
-        files = reduce(or_, (build(address) for address in wanted if address not in site().running), files)
-        return reduce(or_, (future.result() for future in started), files)
+        here = [build(address) for address in addresses if address not in site().running]
+        return reduce(or_, [*here, *(future.result() for future in started)])

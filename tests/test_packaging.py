@@ -25,7 +25,10 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *(path for top in ("refimpl", "cli", "figures", "docs") for path in (ROOT / top).rglob("*.md"))]
+    [
+        *ROOT.glob("*.md"),
+        *(path for top in ("refimpl", "cli", "figures", "docs") for path in (ROOT / top).rglob("*.md")),
+    ]
 )
 PICTURES = {".png", ".pdf"}
 INSTALLED_AS = {
