@@ -29,7 +29,7 @@ def home(entries: Mapping[str, Entry]) -> Rendered:
         headings.append(Heading(2, part.anchor, escape(_name(part))))
         parts.append(f'<h2 id="{part.anchor}">{escape(_name(part))}</h2>\n')
         parts += [_item(entries[item.key]) for item in part.items]
-        headings += [Heading(3, item.anchor, f"{escape(item.key)}: {escape(item.title)}") for item in part.items]
+        headings += [Heading(3, item.anchor, f"{escape(item.key)}: {inline(item.title)}") for item in part.items]
         if not part.items:
             parts.append("<p>Nothing in it is numbered.</p>\n")
     return Rendered("".join(parts), tuple(headings))
@@ -62,7 +62,7 @@ def _item(entry: Entry) -> str:
     ]
     said = f"<p>{inline(item.statement)}</p>\n" if item.statement else ""
     return (
-        f'<section id="{item.anchor}">\n<h3>{escape(item.key)}: {escape(item.title)}</h3>\n{said}'
+        f'<section id="{item.anchor}">\n<h3>{escape(item.key)}: {inline(item.title)}</h3>\n{said}'
         f'<dl class="places">{"".join(rows)}</dl>\n</section>\n'
     )
 

@@ -45,7 +45,7 @@ main h3 { margin-top: 1.8rem; }
 table p { margin: 0; }
 td code, th code { overflow-wrap: normal; }
 td > a { overflow-wrap: anywhere; }
-.display { overflow-x: auto; overflow-y: hidden; padding: .4rem 0; margin: 1rem 0; }
+.display { max-width: 46rem; overflow-x: auto; overflow-y: hidden; padding: .4rem 0; margin: 1rem 0; }
 .display math { text-align: left; }
 math { font-family: "STIX Two Math", "Latin Modern Math", "Cambria Math", math; }
 math { font-size: 1.06em; }
