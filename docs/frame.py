@@ -17,6 +17,7 @@ PAPER = (
 LINKS = {
     "index.html": "The paper",
     "lessons/index.html": "Lessons",
+    "explore.html": "Explore",
     "equations.html": "Equations",
     "modules/index.html": "Modules",
     "howto/index.html": "How to",

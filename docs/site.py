@@ -18,6 +18,8 @@ from refimpl.errors import DataError
 
 from . import contents, evidence
 from .check import problems
+from .explore import ADDRESS as EXPLORE
+from .explore import explore
 from .frame import WHOLE_STYLE, frame, relative
 from .index import Entry, Place, index, place, uses
 from .lesson import Runner, settings_directive, source_directive
@@ -62,13 +64,14 @@ class Site:
             "equations.html": lambda: self.files("equations.html", contents.equations(self.entries)),
             "statements.html": lambda: self.files("statements.html", evidence.statements(self.names)),
             "figures.html": self.figures,
+            EXPLORE: explore,
             "modules/index.html": self.list_of_modules,
             "search.html": lambda: self.files("search.html", search(self.modules, self.texts)),
         }
         self.pages |= {f"{kind}/index.html": partial(self.list_of_documents, kind) for kind in LISTS}
         self.pages |= {place(module).address: partial(self.module, module) for module in (*self.modules, *self.tests)}
         self.pages |= {address: partial(self.document, address) for address in self.documents}
-        self.running = {address for address in self.documents if "```{run}" in self.texts[address]} | {"figures.html"}
+        self.running = {address for address in self.documents if "```{run}" in self.texts[address]} | {"figures.html", EXPLORE}
 
     @cached_property
     def texts(self) -> dict[str, str]:
