@@ -163,7 +163,7 @@ function rows(before, after, y) {
   const least = Math.min(...before, ...after), span = Math.max(...before, ...after) - least || 1;
   const bar = (v, kind) => `<span class="bar ${kind}" style="width:${(100 * (v - least)) / span}%"></span>`;
   return [...before].map((v, j) => {
-    const marks = [j === y ? "label" : "", j === label(after) ? "answer under attack" : ""].filter(Boolean).join(", ");
+    const marks = [j === y ? "label" : "", j === label(after) ? "answer" : ""].filter(Boolean).join(", ");
     return `<tr${j === y ? ' class="truth"' : ""}><th scope="row">${j}${marks ? ` <small>${marks}</small>` : ""}</th>
       <td>${number(v)}</td><td>${number(after[j])}</td><td class="bars">${bar(v, "before")}${bar(after[j], "after")}</td></tr>`;
   });

@@ -45,15 +45,15 @@ class Exhibit:
 
 
 def exhibits(data: Dataset, epochs: int = 10) -> list[Exhibit]:
-    """The three networks, trained for so many epochs: naturally; from there on PGD's examples; and at half the rank."""
+    """Trained naturally for so many epochs; from there on PGD's examples for as many; at half the rank for half as many."""
     network = FCNN()
     first = network.init(backend("numpy"))
     natural = _trained(network, CrossEntropy(network), Adam(learning_rate=0.003), first, data, epochs)
     attack = PGD(eps=0.1, steps=5, step_size=0.04, clip=(0.0, 1.0))
     adversarial = AdversarialInputs(CrossEntropy(network), network, attack, fraction=0.5)
     half, how = LowRankNetwork(network, 0.5), LowRank(fraction=0.5, tau=0.1)
-    steps = LowRankSGD(SGD(learning_rate=0.1, momentum=0.5), how)
-    low_rank = _trained(half, CrossEntropy(half), steps, factorised(natural, 0.5), data, epochs)
+    steps = LowRankSGD(SGD(learning_rate=0.05, momentum=0.3), how)
+    low_rank = _trained(half, CrossEntropy(half), steps, factorised(natural, 0.5), data, epochs // 2)
     return [
         Exhibit("natural", "Trained on clean digits.", natural),
         Exhibit(
@@ -135,8 +135,8 @@ def _section(i: int, net: Exhibit, test: Split) -> str:
 <figure><canvas id="adversarial-{i}" width="28" height="28" role="img" aria-label="Attacked digit"></canvas>
 <figcaption>attacked digit</figcaption></figure>
 </div>
-<table><caption>Logits</caption>
-<thead><tr><th scope="col">class</th><th scope="col">clean</th><th scope="col">attacked</th><th scope="col">bars: clean, attacked</th></tr></thead>
+<table><caption>Logits; the answer is that under attack</caption>
+<thead><tr><th scope="col">class</th><th scope="col">clean</th><th scope="col">attacked</th><th scope="col">both</th></tr></thead>
 <tbody id="logits-{i}"></tbody></table>
 <h3>Singular values of W1</h3>
 <div class="spectrum" id="spectrum-{i}" role="img" aria-label="Singular values of W1 as bars, largest first"></div>
