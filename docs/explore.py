@@ -45,7 +45,7 @@ class Exhibit:
 
 
 def exhibits(data: Dataset, epochs: int = 10) -> list[Exhibit]:
-    """Trained naturally for so many epochs; from there on PGD's examples for as many; at half the rank for half as many."""
+    """Trained naturally for so many epochs; from there against PGD for as many; at half the rank for half as many."""
     network = FCNN()
     first = network.init(backend("numpy"))
     natural = _trained(network, CrossEntropy(network), Adam(learning_rate=0.003), first, data, epochs)
@@ -136,13 +136,14 @@ def _section(i: int, net: Exhibit, test: Split) -> str:
 <figcaption>attacked digit</figcaption></figure>
 </div>
 <table><caption>Logits; the answer is that under attack</caption>
-<thead><tr><th scope="col">class</th><th scope="col">clean</th><th scope="col">attacked</th><th scope="col">both</th></tr></thead>
+<thead><tr><th scope="col">class</th><th scope="col">clean</th><th scope="col">attacked</th><th scope="col">both</th></tr>
+</thead>
 <tbody id="logits-{i}"></tbody></table>
 <h3>Singular values of W1</h3>
 <div class="spectrum" id="spectrum-{i}" role="img" aria-label="Singular values of W1 as bars, largest first"></div>
 <p>W1: {measured}.</p>
 <h3>Entries of W1, a picture for each unit</h3>
-<div class="weights" id="weights-{i}" role="img" aria-label="The rows of W1 as pictures, red above zero, blue below"></div>
+<div class="weights" id="weights-{i}" role="img" aria-label="Rows of W1 as pictures, red above 0, blue below"></div>
 </section>"""
 
 

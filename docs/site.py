@@ -71,7 +71,10 @@ class Site:
         self.pages |= {f"{kind}/index.html": partial(self.list_of_documents, kind) for kind in LISTS}
         self.pages |= {place(module).address: partial(self.module, module) for module in (*self.modules, *self.tests)}
         self.pages |= {address: partial(self.document, address) for address in self.documents}
-        self.running = {address for address in self.documents if "```{run}" in self.texts[address]} | {"figures.html", EXPLORE}
+        self.running = {address for address in self.documents if "```{run}" in self.texts[address]} | {
+            "figures.html",
+            EXPLORE,
+        }
 
     @cached_property
     def texts(self) -> dict[str, str]:
