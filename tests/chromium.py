@@ -81,7 +81,7 @@ class Chromium:
 
     def overflowing(self, boxes: bool = True) -> list[str]:
         """Elements that reach beyond the right edge of the window, but for those in `boxes` that scroll."""
-        inside = " && !one.closest('.scroll, pre')" if boxes else ""
+        inside = " && !one.closest('.scroll, .display, pre')" if boxes else ""
         return list(
             self.evaluate(
                 "[...document.body.querySelectorAll('*')]"
