@@ -136,8 +136,8 @@ def _section(i: int, net: Exhibit, test: Split) -> str:
 <figcaption>attacked digit</figcaption></figure>
 </div>
 <table><caption>Logits; the answer is that under attack</caption>
-<thead><tr><th scope="col">class</th><th scope="col">clean</th><th scope="col">attacked</th><th scope="col">both</th></tr>
-</thead>
+<thead><tr><th scope="col">class</th><th scope="col">clean</th><th scope="col">attacked</th>
+<th scope="col">both</th></tr></thead>
 <tbody id="logits-{i}"></tbody></table>
 <h3>Singular values of W1</h3>
 <div class="spectrum" id="spectrum-{i}" role="img" aria-label="Singular values of W1 as bars, largest first"></div>
