@@ -20,7 +20,7 @@ from refimpl.atomic import write_bytes, write_text
 WIDTH = 6.5
 """Inches, the text of a page."""
 
-CHARACTERS, LINE_HEIGHT = 128, 0.14
+CHARACTERS, LINE_HEIGHT = 120, 0.14
 """Of text above a figure: how many fit beside each other, and inches between two lines."""
 
 COLORS = 7

@@ -72,15 +72,17 @@ def _page(found: dict[str, Any], root: Path) -> str:
 
 def _facts(found: dict[str, Any], root: Path) -> dict[str, str]:
     """Seeds of the numbers; version, dates and machines of the runs."""
-    seeds = sorted({int(seed) for row in found["numbers"] for seed in row.get("by_seed", {})})
+    numbers = [row["n"] for row in found["numbers"]]
+    known = _listed({int(seed) for row in found["numbers"] for seed in row.get("by_seed", {})})
+    seeds = known or f"{min(numbers, default=0)} to {max(numbers, default=0)} of each method"
     manifests = [run.manifest for run in list_runs(root)]
     if not manifests:
-        return {"seeds": _listed(seeds), "runs": f"not in {root.name}"}
+        return {"seeds": seeds, "runs": f"not in {root.name}"}
     dates = sorted(manifest.get("ended", manifest["started"])[:10] for manifest in manifests)
     versions = _listed({manifest["packages"]["refimpl"] for manifest in manifests})
     machines = {f"{manifest['processor']}, {manifest['cores']} cores" for manifest in manifests}
     return {
-        "seeds": _listed(seeds),
+        "seeds": seeds,
         "runs": f"{len(manifests)}, with refimpl {versions}, from {dates[0]} to {dates[-1]}",
         "machines_of_the_runs": "; ".join(sorted(machines)),
     }

@@ -20,8 +20,15 @@ def last_object(result):
     return json.loads(result.stdout)
 
 
-def test_verify_shows_what_holds_and_what_does_not(refimpl, tmp_path):
-    result = refimpl("verify", "appendix-b-rank", "eq-2", "--examples", 300, "--html", tmp_path / "v.html")
+@pytest.fixture(scope="module")
+def shown(refimpl, tmp_path_factory):
+    """A report on one statement that holds and one that does not, printed and as a page."""
+    page = tmp_path_factory.mktemp("shown") / "v.html"
+    return refimpl("verify", "appendix-b-rank", "eq-2", "--examples", 300, "--html", page), page
+
+
+def test_verify_shows_what_holds_and_what_does_not(shown):
+    result, path = shown
     assert re.search(r"eq-2-bounds .* holds with 300 examples", result.stdout)
     assert re.search(r"appendix-b-rank .* holds as corrected with 300 examples", result.stdout)
     assert re.search(r"but with W = \[\[.*\]\], image = \[\[", result.stdout)
@@ -30,7 +37,7 @@ def test_verify_shows_what_holds_and_what_does_not(refimpl, tmp_path):
     *_, counts, seconds = result.stdout.splitlines()
     assert counts == "statements: 1 hold, 1 refuted as expected and hold as corrected, 0 unexpected"
     assert re.fullmatch(r"\d+ seconds", seconds)
-    page = (tmp_path / "v.html").read_text()
+    page = path.read_text()
     assert '<th scope="row">appendix-b-rank</th>' in page
     assert 'href="#counterexample-appendix-b-rank"' in page
     assert "Statements: 1 hold, 1 refuted as expected" in page
@@ -38,6 +45,16 @@ def test_verify_shows_what_holds_and_what_does_not(refimpl, tmp_path):
     assert "http" not in page
     assert "300 a claim" in page
     assert not Path(".hypothesis").exists()
+
+
+@pytest.mark.parametrize(("width", "media"), [(1280, ""), (400, ""), (680, "print")])
+def test_the_page_of_verify_scrolls_down_only_and_is_printed_whole(chromium, shown, width, media):
+    chromium.open(shown[1], width, media=media)
+    assert chromium.overflowing(boxes=not media) == []
+    assert chromium.evaluate("document.documentElement.scrollWidth") == width
+    assert chromium.evaluate("[...document.querySelectorAll('th')].every(cell => cell.scope && cell.textContent)")
+    assert chromium.evaluate("[...document.querySelectorAll('a')].every(a => document.querySelector(a.hash))")
+    assert chromium.problems == []
 
 
 @pytest.fixture(scope="module")

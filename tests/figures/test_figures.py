@@ -3,13 +3,18 @@
 import csv
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
 from click.shell_completion import ShellComplete
+from legible import check_legible
 from matplotlib.figure import Figure
+from refimpl_figures import theory_errors, theory_plane
 from refimpl_figures.base import FIGURES, RunsFigure
+from refimpl_figures.caption import caption
 from refimpl_figures.command import figures
+from refimpl_figures.drawing import styled, widen
 
 from refimpl.experiments import SOURCE, methods_of, record
 from refimpl.runs.folder import Run
@@ -94,32 +99,142 @@ def test_a_curve_is_what_the_logs_say(refimpl, reproduction, tmp_path):
             assert ("r(W2)", method, str(line["epoch"] + before), rank, "1") in rows
 
 
-@pytest.mark.parametrize(
-    ("assumption", "numbers"), [("literal", range(1, 11)), ("adam-long", (1, 2, 3, 8)), ("half-clean", (4, 5, 6, 7))]
-)
-def test_a_clone_redraws_the_paper_without_training(refimpl, tmp_path, assumption, numbers):
-    """What is drawn of Figures 1 to 10 is what is on record, to the byte."""
-    refimpl("figures", *numbers, "--assumption", assumption, "--out", tmp_path, "--format", "png")
-    for number in numbers:
-        name = f"figure-{number}-{assumption}.csv"
-        assert (tmp_path / name).read_bytes() == (RECORD / name).read_bytes()
+RECORDED = [
+    *(("literal", str(number)) for number in range(1, 11)),
+    *(("adam-long", number) for number in "1238"),
+    *(("half-clean", number) for number in "4567"),
+    *(("literal", name) for name in ("low-rank-attack", "low-rank-training", "input-weight-surface")),
+]
 
 
-@pytest.mark.parametrize("name", ["low-rank-attack", "low-rank-training", "input-weight-surface"])
-def test_a_clone_redraws_the_figures_of_other_papers(refimpl, tmp_path, name):
-    refimpl("figures", name, "--out", tmp_path, "--format", "png")
-    assert (tmp_path / f"{name}.csv").read_bytes() == (RECORD / f"{name}.csv").read_bytes()
+@pytest.mark.parametrize(("assumption", "name"), RECORDED)
+def test_a_clone_redraws_what_is_on_record_without_training(assumption, name):
+    """The numbers to the byte, and a picture that can be read at the width of a page and says what it is of."""
+    with styled():
+        (drawing,) = FIGURES[name].drawings(None, assumption)
+        assert drawing.csv().encode() == (RECORD / f"{drawing.name}.csv").read_bytes()
+        check_legible(drawing.figure)
+    text = drawing.figure.get_suptitle().replace("\n", " ")
+    assert re.search("(Fully connected net on mnist|CNN on fashion-mnist), (3 seeds|1 seed|seed 0)[,.]", text)
+    if name.isdecimal():
+        assert f"Assumption {assumption}: " in text
+        assert ("ε = 0.05 (ℓ∞" in text) == (name not in ("8", "9", "10"))
+    for kind in ("png", "pdf"):
+        assert (RECORD / f"{drawing.name}.{kind}").is_file()
 
 
-def test_a_report_holds_tables_verdicts_and_figures_and_needs_no_network(refimpl, reproduction):
+def test_a_clone_redraws_from_the_command_line(refimpl, tmp_path):
+    refimpl("figures", 6, "--out", tmp_path, "--format", "png")
+    assert (tmp_path / "figure-6-literal.csv").read_bytes() == (RECORD / "figure-6-literal.csv").read_bytes()
+
+
+@pytest.mark.parametrize("module", [theory_plane, theory_errors])
+def test_pictures_of_the_theory_can_be_read(module):
+    with styled():
+        check_legible(module.draw().figure)
+
+
+@pytest.mark.parametrize("name", ["1", "6", "7", "8", "9", "10"])
+def test_weights_that_are_compared_have_one_scale_or_each_its_own_in_words(name):
+    with styled():
+        (drawing,) = FIGURES[name].drawings(None, "literal")
+    *panels, bar = drawing.figure.axes
+    assert bar.get_ylabel().startswith("weight")
+    assert len({ax.images[0].get_clim() for ax in panels}) == 1
+    own = name in ("8", "10")
+    assert all(("±" in ax.get_title()) == own for ax in panels)
+    assert ("a scale of its own" in drawing.figure.get_suptitle().replace("\n", " ")) == own
+
+
+@pytest.mark.parametrize("name", ["3", "4"])
+def test_fooling_ratios_have_equal_axes_and_a_marker_for_each_defence(name):
+    with styled():
+        (drawing,) = FIGURES[name].drawings(None, "literal")
+    assert [ax.get_title() for ax in drawing.figure.axes] == ["attack: FGSM", "attack: PGD", "attack: GNM"]
+    assert {(ax.get_xlim(), ax.get_ylim()) for ax in drawing.figure.axes} == {
+        (drawing.figure.axes[0].get_xlim(), (0, 103))
+    }
+    (legend,) = drawing.figure.legends
+    assert legend.get_title().get_text().startswith("trained by")
+    looks = [(line.get_color(), line.get_linestyle(), line.get_marker()) for line in legend.get_lines()]
+    assert len(set(looks)) == len(looks)
+    markers = [marker for _, _, marker in looks[2:]]
+    assert len(set(markers)) == len(markers)
+
+
+def test_fine_tuning_is_not_squeezed_by_the_epochs_before_it():
+    with styled():
+        (drawing,) = FIGURES["2"].drawings(None, "literal")
+        drawing.figure.draw_without_rendering()
+    assert len(drawing.figure.axes) == 12
+    for ax in drawing.figure.axes:
+        left, switch, right = (ax.transData.transform((epoch, ax.get_ylim()[0]))[0] for epoch in (0, 240, 300))
+        assert switch - left < 0.3 * (right - left)
+
+
+def test_what_hardly_changes_looks_so():
+    figure = Figure()
+    constant, changing = figure.subplots(1, 2)
+    constant.plot([4.0, 4.0000001])
+    changing.plot([1.0, 9.0])
+    kept = changing.get_ylim()
+    widen([constant, changing])
+    low, high = constant.get_ylim()
+    assert (low + high) / 2 == pytest.approx(4)
+    assert high - low == pytest.approx(0.8)
+    assert changing.get_ylim() == kept
+
+
+def test_a_caption_says_what_differs_and_leaves_out_what_is_not_known():
+    columns = {"arch": ["fcnn", "lenet5"], "dataset": ["mnist", "mnist"], "images": [100, 2000], "seeds": [3, 1]}
+    assert (
+        caption(columns) == "Fully connected net, lenet5 on mnist, 1 to 3 seeds, measured on 100 or 2,000 test images."
+    )
+    columns = {"arch": ["cnn"], "dataset": ["a$b$"], "assumption": ["mine"], "eps": [""], "seed": [4]}
+    assert caption(columns) == "CNN on a$b$, seed 4. Assumption mine."
+
+
+@pytest.fixture(scope="module")
+def reported(refimpl, reproduction):
     refimpl("report", reproduction)
-    page = (reproduction / "report.html").read_text()
+    return reproduction / "report.html"
+
+
+def test_a_report_holds_tables_verdicts_and_figures_and_needs_no_network(reported):
+    page = reported.read_text()
     assert "Fully connected net, strokes-small" in page
     assert "Table 1" not in page  # the data are not the paper's
     assert "l1 on W1 alone lowers its effective rank, too" in page
     assert page.count("data:image/png;base64") == 20  # ten figures under two assumptions
     assert "Figure 4: the fooling ratio of each attack for each defence of the CNN. Assumption: half-clean" in page
     assert "http" not in page
+    assert '<p class="summary">Accuracies: of strokes-small, other data than the paper&#x27;s: not compared.' in page
+    for fact in ("seeds</dt><dd>0<", "runs</dt><dd>36, with refimpl ", "machines of the runs</dt><dd>"):
+        assert fact in page
+    assert page.index("fooling ratio</dt>") < page.index("<table>")
+
+
+def test_pictures_of_a_report_have_alternative_texts_of_their_own(reported):
+    texts = re.findall(r'<img alt="([^"]+)"', reported.read_text())
+    assert len(set(texts)) == 20
+    assert all("At the end" in text or "Largest weights" in text for text in texts)
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_report_scrolls_down_only(chromium, reported, width):
+    chromium.open(reported, width)
+    assert chromium.overflowing() == []
+    assert chromium.evaluate("document.documentElement.scrollWidth") == width
+    assert chromium.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert chromium.evaluate("[...document.querySelectorAll('th')].every(cell => cell.scope && cell.textContent)")
+    assert chromium.evaluate("[...document.querySelectorAll('nav a')].every(a => document.querySelector(a.hash))")
+    assert chromium.problems == []
+
+
+def test_a_printed_report_is_not_cut(chromium, reported):
+    chromium.open(reported, 680, media="print")
+    assert chromium.overflowing(boxes=False) == []
+    assert chromium.pdf().count(b"/Type /Page\n") >= 10
 
 
 def test_a_report_compares_with_the_paper_what_is_of_its_data(refimpl, tmp_path):
@@ -127,6 +242,8 @@ def test_a_report_compares_with_the_paper_what_is_of_its_data(refimpl, tmp_path)
     assert "| natural | 95.08 % |" in refimpl("report", tmp_path, "--markdown").stdout
     refimpl("report", tmp_path)
     page = (tmp_path / "report.html").read_text()
+    assert "no finished run" in page
+    assert "<dt>seeds</dt><dd>1 to 3 of each method</dd>" in page  # which, is not on record
     assert "Table 1, fully connected net, MNIST" in page
     assert "Assumptions against Table 2, CNN, Fashion-MNIST" in page
 

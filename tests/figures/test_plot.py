@@ -2,7 +2,6 @@
 
 import csv
 import importlib
-import itertools
 import json
 import math
 import shutil
@@ -10,7 +9,7 @@ import shutil
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib.text import Text
+from legible import check_legible
 from refimpl_figures.drawing import styled
 from refimpl_figures.plots import NAMES
 from refimpl_figures.plots.source import Source
@@ -73,20 +72,6 @@ def test_the_same_run_gives_the_same_bytes(refimpl, run, drawn, tmp_path):
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-def texts_of(figure):
-    """What can be read in a figure, and where it is, in pixels."""
-    figure.draw_without_rendering()
-    shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-    hidden = {text for ax in figure.axes if not ax.get_visible() for text in ax.findobj(Text)}
-    ticks = set()
-    for ax in figure.axes:
-        for axis, (low, high) in ((ax.xaxis, sorted(ax.get_xlim())), (ax.yaxis, sorted(ax.get_ylim()))):
-            for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
-                if not low <= tick.get_loc() <= high:
-                    ticks |= {tick.label1, tick.label2}
-    return [(text.get_text(), text.get_window_extent()) for text in shown if text not in hidden | ticks]
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("which", ["run", "coloured"])
 def test_no_text_is_cut_or_lies_on_another(request, which, name):
@@ -94,15 +79,7 @@ def test_no_text_is_cut_or_lies_on_another(request, which, name):
         return
     module = importlib.import_module(f"refimpl_figures.plots.{name.replace('-', '_')}")
     with styled(), matplotlib.rc_context({"text.parse_math": False}):
-        figure = module.draw(Source(request.getfixturevalue(which), "run")).figure
-        texts = texts_of(figure)
-    assert figure.get_figwidth() == 6.5
-    assert len(texts) >= 3
-    for text, box in texts:
-        inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
-        assert inside, f"{text!r} is cut"
-    for (one, box), (other, beside) in itertools.combinations(texts, 2):
-        assert not box.overlaps(beside), f"{one!r} lies on {other!r}"
+        check_legible(module.draw(Source(request.getfixturevalue(which), "run")).figure)
 
 
 @pytest.mark.parametrize("name", NAMES)
