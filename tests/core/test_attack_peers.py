@@ -163,13 +163,17 @@ class ProjectingL2FMN(foolbox.attacks.L2FMNAttack):
 
 @pytest.mark.parametrize(("norm", "attack"), [("inf", foolbox.attacks.LInfFMNAttack), ("2", ProjectingL2FMN)])
 def test_fmn_gives_the_examples_of_foolbox(case, norm, attack, monkeypatch):
-    """Without the millionth that ours goes beyond the linearised boundary, by which some paths part."""
-    monkeypatch.setattr(importlib.import_module("refimpl.attacks.fmn"), "BEYOND", 1.0)
+    """For 10 steps without the millionth that ours goes beyond the linearised boundary; in 40 the same distances.
+
+    There a point can be so near the boundary that its rounding decides whether it fools.
+    """
     target, model, x, y = case
-    peer = foolboxed(model, attack(steps=40), x, y)
-    ours = fmn(observed(target, margin_loss, y), x, steps=40, norm=norm, clip=CLIP)
-    assert (np.abs(ours - peer).max(axis=-1) < 1e-6).mean() > 0.95
-    assert_allclose(np.median(size(ours - x, norm)), np.median(size(peer - x, norm)), rtol=1e-3)
+    loss = observed(target, margin_loss, y)
+    ours, peer = fmn(loss, x, steps=40, norm=norm, clip=CLIP), foolboxed(model, attack(steps=40), x, y)
+    assert_allclose(size(ours - x, norm), size(peer - x, norm), rtol=0.01)
+    monkeypatch.setattr(importlib.import_module("refimpl.attacks.fmn"), "BEYOND", 1.0)
+    ours, peer = fmn(loss, x, steps=10, norm=norm, clip=CLIP), foolboxed(model, attack(steps=10), x, y)
+    assert_allclose(ours, peer, atol=1e-6)
 
 
 def test_the_projection_of_foolboxs_l2_fmn_projects_nothing():
