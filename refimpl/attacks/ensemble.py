@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..backend import Array
+from ..rng import stream
 from ..settings import setting
 from .apgd import APGD
 from .base import ATTACKS, InputAttack, Target
@@ -48,7 +49,8 @@ class Ensemble(InputAttack):
         return first, second, third, Square(eps=self.eps, clip=self.clip, queries=self.queries, seed=self.seed)
 
     def starts(self, *index: int) -> list[np.random.Generator]:
-        return [rng for member in self.members() for rng in member.starts(*index)]
+        attempts = sum(len(member.starts()) for member in self.members())
+        return [stream(self.seed, "attack", attempt, *index) for attempt in range(attempts)]
 
     @property
     def ball(self) -> str:

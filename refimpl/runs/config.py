@@ -233,7 +233,7 @@ class Config(Settings):
         kind: Any = ATTACKS[name]
         if self.attack and self.attack.name == name:
             return self.attack
-        same = self.attack is not None and self.attack.ball == kind().ball
+        same = self.attack is not None and self.attack.ball == kind().ball and not self.attack.smallest
         settings: dict[str, Any] = {"eps": self.attack.eps} if self.attack and same else {}
         if self.attack:
             settings["clip"] = self.attack.clip

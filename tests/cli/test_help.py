@@ -37,7 +37,7 @@ def test_every_command_has_help_of_at_most_80_columns(text, command):
 def test_help_shows_units_and_defaults_in_words(text):
     attack, train = words(text("attack")), words(text("train"))
     assert "Budget (pixels in [0, 1]; pixels in [0, 1], l2 norm for pgd-l2 and lora-pgd)." in attack
-    assert "[default: 0.05; 0.5 for pgd-l2 and lora-pgd]" in attack
+    assert "[default: 0.05; 1 for deepfool and fmn; 0.5 for pgd-l2 and lora-pgd]" in attack
     assert "[default: the run's]" in attack
     assert "[default: 0.001; cnn 0.01, tuned 0.001; lenet5 0.1]" in train
     assert "[default: no term]" in train
