@@ -50,7 +50,7 @@ def export(folders: tuple[Path, ...], to: str, path: Path | None, as_json: bool)
     said = f"{exported.path}: {shapes}, {runs[0].folder} after {count(exported.epoch, 'epoch')}"
     out.print(printable(said), soft_wrap=True, markup=False)
     for reader, error in exported.errors.items():
-        note(f"its logits are within {error:.1e} of ours, relative to the largest, by {reader}")
+        note(f"checked by {reader}: logits within {error:.1e} of ours, relative to the largest")
     if not exported.errors:
         note("not checked by PyTorch, which is not installed")
     if to == "torch":
