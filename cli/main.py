@@ -26,7 +26,20 @@ except KeyboardInterrupt:  # importing takes a quarter of a second
     print("refimpl: interrupted", file=sys.stderr)
     sys.exit(INTERRUPTED)
 
-COMMANDS = ("train", "attack", "measure", "verify", "reproduce", "runs", "compare", "export", "data", "bench", "doctor")
+COMMANDS = (
+    "train",
+    "attack",
+    "measure",
+    "audit",
+    "verify",
+    "reproduce",
+    "runs",
+    "compare",
+    "export",
+    "data",
+    "bench",
+    "doctor",
+)
 NOT_READ = 141  # what a shell says of a process that SIGPIPE ended
 
 

@@ -148,7 +148,7 @@ def _summary(known: Known, last: Mapping[str, Any]) -> RunSummary:
         dataset=config.dataset,
         seed=config.seed,
         settings={
-            **_comparable(config.table()),
+            **comparable(config.table()),
             "start": _origin(config.start),
             "data": _digest(known.data_sha256),
             "epochs_done": last["epoch"],
@@ -227,7 +227,7 @@ def _origin(start: str) -> str | None:
     if not (Path(start) / "config.toml").is_file():
         return "unknown"
     config = Run(Path(start)).config
-    return f"{config.method}-{_digest(_comparable(config.table()))}"
+    return f"{config.method}-{_digest(comparable(config.table()))}"
 
 
 def _digest(value: Any) -> str:
@@ -235,12 +235,12 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _comparable(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def comparable(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested table flattened, without seeds and start."""
     found: dict[str, Any] = {}
     for name, value in table.items():
         if isinstance(value, Mapping):
-            found |= _comparable(value, f"{prefix}{name}.") or {f"{prefix}{name}": "default"}
+            found |= comparable(value, f"{prefix}{name}.") or {f"{prefix}{name}": "default"}
         elif name not in NOT_COMPARED:
             found[prefix + name] = value
     return found

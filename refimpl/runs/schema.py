@@ -176,6 +176,67 @@ class ExperimentResult(Origin):
     catastrophic_overfitting: Positive | None
 
 
+class AuditCheck(TypedDict):
+    """A line of an audit; `done` is false where a check does not apply, too, which is grey."""
+
+    check: str
+    asks: str
+    source: str
+    colour: Literal["red", "amber", "green", "grey"]
+    done: bool
+    value: str
+    number: float | None
+    reason: str
+    todo: str
+    details: dict[str, Any]
+
+
+class AuditAttack(TypedDict):
+    """An attack of an audit, with its settings; `by` is the other net whose gradient it followed, if there is one."""
+
+    attack: str
+    by: str
+    norm: str
+    eps: float
+    n: Count
+    n_correct: Count
+    n_fooled: Count
+    fooling_ratio: Fraction
+    robust_accuracy: Fraction
+    seconds: float
+
+
+class AuditExamples(TypedDict):
+    """Columns of the correctly classified examples: index into the test set, and what was found of each."""
+
+    index: list[Count]
+    label: list[Count]
+    found_by: list[str | None]
+    smallest_perturbation: list[float | None]
+    certified_radius: NotRequired[list[float]]
+
+
+class AuditFile(Origin):
+    """audit.json."""
+
+    run: str
+    dataset: str
+    network: str
+    method: str
+    settings: dict[str, Any]
+    surrogates: list[dict[str, str]]
+    n: Positive
+    n_correct: Positive
+    accuracy: Fraction
+    robust_accuracy: Fraction
+    robust_accuracy_interval_95: Interval
+    seconds: float
+    checks: list[AuditCheck]
+    attacks: list[AuditAttack]
+    checklist: list[dict[str, Any]]
+    examples: AuditExamples
+
+
 class PaperNumber(TypedDict):
     """A number of Tables 1 and 2 beside ours."""
 
