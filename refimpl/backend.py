@@ -7,6 +7,7 @@ from the device to the host.
 """
 
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -47,11 +48,12 @@ def to_host(x: Array) -> np.ndarray:
 
 
 def fetch(tree: Any) -> Any:
-    """A nested dict or list of numbers, scalars on the device among them, with all of these on the host in one copy.
+    """A nested dict or list of numbers, arrays on the device among them, with all of these on the host in one copy.
 
-    What is no array stays as it is.
+    A scalar becomes a float; what is no array stays as it is.
     """
-    scalars: list[Array] = []
+    arrays: list[Array] = []
+    ends = [0]
 
     def collect(node: Any) -> Any:
         if isinstance(node, dict):
@@ -59,8 +61,9 @@ def fetch(tree: Any) -> Any:
         if isinstance(node, list | tuple):
             return [collect(value) for value in node]
         if hasattr(node, "dtype"):
-            scalars.append(node)
-            return _Slot(len(scalars) - 1)
+            arrays.append(node)
+            ends.append(ends[-1] + math.prod(node.shape))
+            return _Slot(ends[-2], tuple(node.shape))
         return node
 
     def fill(node: Any, numbers: np.ndarray) -> Any:
@@ -68,17 +71,26 @@ def fetch(tree: Any) -> Any:
             return {key: fill(value, numbers) for key, value in node.items()}
         if isinstance(node, list):
             return [fill(value, numbers) for value in node]
-        return float(numbers[node.index]) if isinstance(node, _Slot) else node
+        return node.of(numbers) if isinstance(node, _Slot) else node
 
     tree = collect(tree)
-    return fill(tree, to_host(namespace(scalars[0]).stack(scalars))) if scalars else tree
+    if not arrays:
+        return tree
+    xp = namespace(arrays[0])
+    return fill(tree, to_host(xp.concat([xp.reshape(array, (-1,)) for array in arrays])))
 
 
 @dataclass(frozen=True)
 class _Slot:
-    """The place of a scalar among those fetched."""
+    """The place of an array among the numbers fetched."""
 
-    index: int
+    start: int
+    shape: tuple[int, ...]
+
+    def of(self, numbers: np.ndarray) -> Any:
+        if not self.shape:
+            return float(numbers[self.start])
+        return numbers[self.start : self.start + math.prod(self.shape)].reshape(self.shape)
 
 
 def like(host: np.ndarray, x: Array, dtype: Any = None) -> Array:

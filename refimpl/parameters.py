@@ -3,7 +3,9 @@
 The only file that reads a name; the order of a dictionary means nothing.
 """
 
-from jaxtyping import Float
+from collections.abc import Sequence
+
+from jaxtyping import Float, Int
 
 from .backend import Array, Params, namespace
 from .errors import UsageError
@@ -30,7 +32,7 @@ def depth(params: Params) -> int:
 
 def n_classes(params: Params) -> int:
     """The number of logits."""
-    return int(params[f"b{depth(params)}"].shape[0])
+    return int(params[f"b{depth(params)}"].shape[-1])
 
 
 def in_order(params: Params) -> Params:
@@ -42,9 +44,30 @@ def in_order(params: Params) -> Params:
     return {name: params[name] for name in names}
 
 
-def as_matrix(W: Float[Array, "m *rest"]) -> Float[Array, "m n"]:
+def as_matrix(W: Float[Array, "..."]) -> Float[Array, "*models m n"]:
     r"""The one matrix that a layer's weight is to the paper, $\tilde W$ of Appendix B.
 
-    The filters (O, C, k, k) of a convolution as rows (O, C k k); a matrix as it is.
+    The filters (O, C, k, k) of a convolution as rows (O, C k k); a matrix, and a stack of them, as it is.
     """
-    return namespace(W).reshape(W, (W.shape[0], -1))
+    return namespace(W).reshape(W, (W.shape[0], -1)) if len(W.shape) == 4 else W
+
+
+def stacked(models: Sequence[Params]) -> Params:
+    """The parameters of several models of one architecture, each array with the models along a new first axis."""
+    return {name: namespace(p).stack([params[name] for params in models]) for name, p in models[0].items()}
+
+
+def n_models(params: Params) -> tuple[int, ...]:
+    """The axis of the models, `(M,)` of a stack of M, `()` of one model."""
+    return tuple(params["b1"].shape[:-1])
+
+
+def for_models(x: Float[Array, "..."] | Int[Array, "..."], params: Params) -> Array:
+    """What the models of a stack share, once for each without a copy; x itself for one model."""
+    models = n_models(params)
+    return namespace(x).broadcast_to(x, (*models, *x.shape)) if models else x
+
+
+def of_model(params: Params, model: int) -> Params:
+    """The parameters of one model of a stack."""
+    return {name: p[model, ...] for name, p in params.items()}

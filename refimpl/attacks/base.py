@@ -95,6 +95,11 @@ class InputAttack(Attack):
     prepares: ClassVar[bool] = False
     """Whether the attack looks at all inputs before it perturbs one."""
 
+    @property
+    def in_stacks(self) -> bool:
+        """Whether `perturb` takes the examples of a stack of models, (models, batch, n), and draws no numbers."""
+        return False
+
     @abstractmethod
     def perturb(
         self,

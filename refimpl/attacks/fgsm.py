@@ -49,6 +49,10 @@ class FGSM(InputAttack):
         None, "Aim at this class, 0, 1, ...: lower its loss, where otherwise that of the label is raised.", at_least=0
     )
 
+    @property
+    def in_stacks(self) -> bool:
+        return self.target_class is None
+
     def perturb(
         self,
         target: Target,

@@ -92,6 +92,10 @@ class PGD(InputAttack):
         if self.restarts > 1 and not self.random_start:
             raise UsageError("more than one restart needs a random start")
 
+    @property
+    def in_stacks(self) -> bool:
+        return not self.random_start
+
     def starts(self, *index: int) -> list[np.random.Generator]:
         return [stream(self.seed, "attack", restart, *index) for restart in range(self.restarts)]
 

@@ -67,8 +67,8 @@ def cross_entropy(
 
 
 def margins(
-    logits: Float[Array, "batch classes"], k: Int[Array, "batch"]
-) -> tuple[Float[Array, "batch others"], Pullback]:
+    logits: Float[Array, "*models batch classes"], k: Int[Array, "*models batch"]
+) -> tuple[Float[Array, "*models batch others"], Pullback]:
     r"""$M_l = z_k - z_l$ for every class $l \ne k$, in increasing order of $l$ (what GNM attacks).
 
     The example is still given class $k$ exactly when all of its margins are positive. $M = D z$ is linear, with rows
@@ -85,7 +85,9 @@ def margins(
     return xp.sum(D * logits[..., None, :], axis=-1), Pullback(x=lambda dM: xp.sum(dM[..., None] * D, axis=-2))
 
 
-def least_margin(logits: Float[Array, "batch classes"], k: Int[Array, "batch"]) -> Float[Array, "batch"]:
+def least_margin(
+    logits: Float[Array, "*models batch classes"], k: Int[Array, "*models batch"]
+) -> Float[Array, "*models batch"]:
     r"""$z_k - \max_{l \ne k} z_l$, the smallest of the `margins`. Raises `UsageError` as `cross_entropy` does."""
     xp = namespace(logits)
     check_labels(k, logits.shape[:-1], logits.shape[-1])
@@ -94,7 +96,7 @@ def least_margin(logits: Float[Array, "batch classes"], k: Int[Array, "batch"]) 
     return xp.sum(t * logits, axis=-1) - xp.max(others, axis=-1)
 
 
-def margin_directions(k: Int[Array, "batch"], classes: int, dtype: Any) -> Float[Array, "batch others classes"]:
+def margin_directions(k: Int[Array, "*batch"], classes: int, dtype: Any) -> Float[Array, "*batch others classes"]:
     """The matrices $D$ of `margins`: row $l$ is $e_k - e_l$."""
     xp = namespace(k)
     step = xp.arange(classes - 1, device=array_api_compat.device(k))

@@ -29,17 +29,17 @@ class Gradients:
     network: Forward
     params: Params
 
-    def logits(self, x: Float[Array, "batch n"]) -> Float[Array, "batch classes"]:
+    def logits(self, x: Float[Array, "*models batch n"]) -> Float[Array, "*models batch classes"]:
         """The forward pass alone."""
         return self.network.forward(self.params, x)[0]
 
-    def loss(self, y: Int[Array, "batch"]) -> Callable[[Array], Array]:
+    def loss(self, y: Int[Array, "*models batch"]) -> Callable[[Array], Array]:
         """x -> gradient with respect to x of the cross-entropy, summed over the batch, so that none is scaled by it."""
 
-        def gradient(x: Float[Array, "batch n"]) -> Float[Array, "batch n"]:
+        def gradient(x: Float[Array, "*models batch n"]) -> Float[Array, "*models batch n"]:
             logits, tape = self.network.forward(self.params, x)
             _, pull = cross_entropy(logits, y)
-            return input_gradient(tape, pull.x(float(x.shape[0])))
+            return input_gradient(tape, pull.x(float(x.shape[-2])))
 
         return gradient
 
@@ -53,30 +53,32 @@ class Gradients:
 
         return at
 
-    def margins(self, k: Int[Array, "batch"]) -> Callable[[Array], tuple[Array, Array]]:
+    def margins(self, k: Int[Array, "*models batch"]) -> Callable[[Array], tuple[Array, Array]]:
         """x -> the margins of class k, (batch, K-1), and their gradients with respect to x, (batch, K-1, n)."""
 
         def margins_at(
-            x: Float[Array, "batch n"],
-        ) -> tuple[Float[Array, "batch others"], Float[Array, "batch others n"]]:
+            x: Float[Array, "*models batch n"],
+        ) -> tuple[Float[Array, "*models batch others"], Float[Array, "*models batch others n"]]:
             logits, tape = self.network.forward(self.params, x)
             xp = namespace(logits)
             M, _ = margins(logits, k)
             D = margin_directions(k, logits.shape[-1], logits.dtype)
-            dx = input_gradient(tape, xp.permute_dims(D, (1, 0, 2)))  # K-1 cotangents for each example, in a stack
-            return M, xp.permute_dims(dx, (1, 0, 2))
+            dx = input_gradient(tape, xp.moveaxis(D, -2, 0))  # K-1 cotangents for each example, in a stack
+            return M, xp.moveaxis(dx, 0, -2)
 
         return margins_at
 
-    def least_margin(self, k: Int[Array, "batch"]) -> Callable[[Array], Array]:
+    def least_margin(self, k: Int[Array, "*models batch"]) -> Callable[[Array], Array]:
         """x -> the smallest margin of class k, (batch,): negative where the example is given another class."""
 
-        def least(x: Float[Array, "batch n"]) -> Float[Array, "batch"]:
+        def least(x: Float[Array, "*models batch n"]) -> Float[Array, "*models batch"]:
             return least_margin(self.logits(x), k)
 
         return least
 
-    def weights(self, x: Float[Array, "batch n"], y: Int[Array, "batch"]) -> tuple[Float[Array, ""], Params]:
+    def weights(
+        self, x: Float[Array, "*models batch n"], y: Int[Array, "*models batch"]
+    ) -> tuple[Float[Array, "*models"], Params]:
         """The mean cross-entropy, and its gradient with respect to every parameter, by name."""
         logits, tape = self.network.forward(self.params, x)
         loss, pull = cross_entropy(logits, y)
@@ -89,13 +91,13 @@ class Gradients:
         return shape
 
 
-def loss_gradient(network: Forward, params: Params, y: Int[Array, "batch"]) -> Callable[[Array], Array]:
+def loss_gradient(network: Forward, params: Params, y: Int[Array, "*models batch"]) -> Callable[[Array], Array]:
     """x -> gradient with respect to x of the summed cross-entropy: what `fgsm` and `pgd` take."""
     return Gradients(network, params).loss(y)
 
 
 def margin_gradients(
-    network: Forward, params: Params, k: Int[Array, "batch"]
+    network: Forward, params: Params, k: Int[Array, "*models batch"]
 ) -> Callable[[Array], tuple[Array, Array]]:
     """x -> the margins of class k and their gradients with respect to x: what `gnm` takes."""
     return Gradients(network, params).margins(k)

@@ -18,10 +18,13 @@ Scalar = Float[Array, ""]
 
 
 class Batch(NamedTuple):
-    """Examples, rows of pixels, with their labels, and which step they are for, t = 1, 2, ..."""
+    """Examples, rows of pixels, with their labels, and which step they are for, t = 1, 2, ...
 
-    x: Float[Array, "batch n"]
-    y: Int[Array, "batch"]
+    For models in a stack, those of each.
+    """
+
+    x: Float[Array, "*models batch n"]
+    y: Int[Array, "*models batch"]
     step: int = 1
     new_epoch: bool = False
 
@@ -80,8 +83,8 @@ class LayerNorm(Regularizer):
             raise UsageError(f"{where}: {error}") from None
 
     @abstractmethod
-    def norm(self, W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"]]:
-        """The norm of one matrix and its (sub)gradient."""
+    def norm(self, W: Float[Array, "*models m n"]) -> tuple[Float[Array, "*models"], Float[Array, "*models m n"]]:
+        """The norm of a matrix, or of each of a stack, and its (sub)gradient."""
 
     @abstractmethod
     def shrink(self, W: Float[Array, "m n"], t: float) -> Float[Array, "m n"]:

@@ -13,10 +13,10 @@ from ..networks.base import Network
 from ..networks.fcnn import FCNN
 from ..parameters import weights
 from ..settings import setting
-from .base import REGULARIZERS, Batch, Regularizer, Scalar
+from .base import REGULARIZERS, Batch, Regularizer
 
 
-def joint(Ws: Sequence[Float[Array, "..."]]) -> tuple[Scalar, list[Float[Array, "..."]]]:
+def joint(Ws: Sequence[Float[Array, "..."]]) -> tuple[Float[Array, "*models"], list[Float[Array, "..."]]]:
     r"""$\|P\|_1$ of the product $P = W^m \cdots W^1$ of a stack of dense layers, Eq. (7).
 
     The paper writes $W^1 \cdots W^m$, which does not chain with its own shapes. By the product rule
@@ -32,7 +32,7 @@ def joint(Ws: Sequence[Float[Array, "..."]]) -> tuple[Scalar, list[Float[Array, 
     [array([[ 3., -3.]]), array([[3.]])]
     """
     for i, (first, second) in enumerate(pairwise(Ws), start=1):
-        if second.shape[1] != first.shape[0]:
+        if second.shape[-1] != first.shape[-2]:
             raise UsageError(
                 f"the joint term needs layers that chain: W{i + 1} {tuple(second.shape)} cannot follow W{i}"
                 f" {tuple(first.shape)}; it is defined for dense layers only"
@@ -46,7 +46,7 @@ def joint(Ws: Sequence[Float[Array, "..."]]) -> tuple[Scalar, list[Float[Array, 
     for W, product in zip(reversed(Ws[1:]), reversed(before[:-1]), strict=True):
         gradients.append(after @ xp.matrix_transpose(product))
         after = xp.matrix_transpose(W) @ after
-    return xp.sum(xp.abs(before[-1])), [after, *reversed(gradients)]
+    return xp.sum(xp.abs(before[-1]), axis=(-2, -1)), [after, *reversed(gradients)]
 
 
 @REGULARIZERS.register("joint")

@@ -7,10 +7,10 @@ from jaxtyping import Float
 
 from ..backend import Array, namespace
 from ..settings import by_layer
-from .base import REGULARIZERS, LayerNorm, Scalar, check_threshold
+from .base import REGULARIZERS, LayerNorm, check_threshold
 
 
-def l1(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"]]:
+def l1(W: Float[Array, "*models m n"]) -> tuple[Float[Array, "*models"], Float[Array, "*models m n"]]:
     r"""$\|W\|_1 = \sum |W_{ij}|$, Eq. (5), and $\mathrm{sign}(W)$, with sign(0) = 0.
 
     >>> import numpy as np
@@ -23,7 +23,7 @@ def l1(W: Float[Array, "m n"]) -> tuple[Scalar, Float[Array, "m n"]]:
            [ 0.,  1.]])
     """
     xp = namespace(W)
-    return xp.sum(xp.abs(W)), xp.sign(W)
+    return xp.sum(xp.abs(W), axis=(-2, -1)), xp.sign(W)
 
 
 def soft_threshold(W: Float[Array, "..."], t: float) -> Float[Array, "..."]:

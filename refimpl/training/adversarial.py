@@ -30,7 +30,7 @@ class AdversarialInputs:
         if not 0 < self.fraction <= 1:
             raise UsageError(f"the adversarial fraction of a batch must be above 0 and at most 1, got {self.fraction}")
 
-    def value_and_grad(self, params: Params, batch: Batch) -> tuple[Float[Array, ""], Params]:
+    def value_and_grad(self, params: Params, batch: Batch) -> tuple[Float[Array, "*models"], Params]:
         return self.objective.value_and_grad(params, batch._replace(x=self.perturb(params, batch)))
 
     def perturb(self, params: Params, batch: Batch) -> Float[Array, "batch n"]:
@@ -56,7 +56,7 @@ class AdversarialWeights:
         if not (math.isfinite(self.radius) and self.radius > 0):
             raise UsageError(f"the radius of adversarial weights must be finite and above 0, got {self.radius}")
 
-    def value_and_grad(self, params: Params, batch: Batch) -> tuple[Float[Array, ""], Params]:
+    def value_and_grad(self, params: Params, batch: Batch) -> tuple[Float[Array, "*models"], Params]:
         _, grads = self.objective.value_and_grad(params, batch)
         return self.objective.value_and_grad(self.perturb(params, grads), batch)
 

@@ -16,7 +16,7 @@ from ..measures.accuracy import n_correct
 from ..measures.per_layer import measure_weights
 from ..networks.base import Network
 from ..optimizers.base import State
-from ..parameters import n_classes
+from ..parameters import for_models, n_classes
 from ..regularizers.base import Batch, Regularizer
 from ..rng import stream
 from ..validation import check_labels
@@ -110,31 +110,39 @@ def train(
                 "layers": measure_weights(network, params),
             }
         )
-        _check(found["losses"], found["test_loss"], epoch, schedule.seed)
-        yield EpochLog(
-            epoch=epoch,
-            loss=float(np.average(found["losses"], weights=[part.stop - part.start for part in batches])),
-            test_loss=found["test_loss"],
-            accuracy=found["correct"] / data.test_labels.shape[0],
-            terms=found["terms"],
-            layers=found["layers"],
-            params=params,
-            state=state,
-        )
+        yield epoch_log(epoch, found, batches, data.test_labels.shape[0], schedule.seed, (params, state))
+
+
+def epoch_log(
+    epoch: int, found: dict[str, Any], batches: list[slice], n_test: int, seed: int, at: tuple[Params, State]
+) -> EpochLog:
+    """The log of what an epoch found. Raises `NumericalError` where a loss is NaN or above `DIVERGED`."""
+    _check(found["losses"], found["test_loss"], epoch, seed)
+    params, state = at
+    return EpochLog(
+        epoch=epoch,
+        loss=float(np.average(found["losses"], weights=[part.stop - part.start for part in batches])),
+        test_loss=found["test_loss"],
+        accuracy=found["correct"] / n_test,
+        terms=found["terms"],
+        layers=found["layers"],
+        params=params,
+        state=state,
+    )
 
 
 def score(
     network: Network, params: Params, images: UInt8[Array, "test *shape"], labels: Int[Array, "test"]
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean loss and number of correct predictions, left on the device."""
+) -> tuple[Float[Array, "*models"], Float[Array, "*models"]]:
+    """Mean loss and number of correct predictions, left on the device; of each model of a stack."""
     xp, dtype, n = namespace(images), params["b1"].dtype, labels.shape[0]
     gradients, losses, correct = network.gradients(params), [], []
     for part in slices(n, CHUNK):
-        y = labels[part]
-        z = gradients.logits(scale(images[part, ...], dtype))
-        losses.append(cross_entropy(z, y)[0] * (y.shape[0] / n))
+        y = for_models(labels[part], params)
+        z = gradients.logits(for_models(scale(images[part, ...], dtype), params))
+        losses.append(cross_entropy(z, y)[0] * (y.shape[-1] / n))
         correct.append(n_correct(z, y))
-    return xp.sum(xp.stack(losses)), xp.asarray(xp.sum(xp.stack(correct)), dtype=dtype)
+    return xp.sum(xp.stack(losses), axis=0), xp.asarray(xp.sum(xp.stack(correct), axis=0), dtype=dtype)
 
 
 def value_on(

@@ -20,7 +20,7 @@ from ..regularizers.base import Batch, Term
 class Objective(Protocol):
     """What is minimised. The arrays of the gradient are the caller's, to change in place."""
 
-    def value_and_grad(self, params: Params, batch: Batch) -> tuple[Float[Array, ""], Params]:
+    def value_and_grad(self, params: Params, batch: Batch) -> tuple[Float[Array, "*models"], Params]:
         """The mean loss of the data, without regularizers, and the gradient of all that is minimised, by name."""
         ...
 
@@ -31,7 +31,7 @@ class CrossEntropy:
 
     network: Network
 
-    def value_and_grad(self, params: Params, batch: Batch) -> tuple[Float[Array, ""], Params]:
+    def value_and_grad(self, params: Params, batch: Batch) -> tuple[Float[Array, "*models"], Params]:
         return self.network.gradients(params).weights(batch.x, batch.y)
 
 
@@ -45,7 +45,7 @@ class Regularized:
     objective: Objective
     terms: tuple[Term, ...]
 
-    def value_and_grad(self, params: Params, batch: Batch) -> tuple[Float[Array, ""], Params]:
+    def value_and_grad(self, params: Params, batch: Batch) -> tuple[Float[Array, "*models"], Params]:
         loss, grads = self.objective.value_and_grad(params, batch)
         for term in self.terms:
             for name, gradient in term.value_and_grad(params, batch)[1].items():

@@ -19,7 +19,7 @@ class Step:
     params: Params
     state: State
 
-    def __call__(self, batch: Batch) -> Float[Array, ""]:
+    def __call__(self, batch: Batch) -> Float[Array, "*models"]:
         """Descend on a batch; the mean loss of what was trained on, before the step. Does not wait for the device."""
         loss, grads = self.objective.value_and_grad(self.params, batch)
         self.params, self.state = self.optimizer.update(self.params, grads, self.state, batch.step)
