@@ -116,7 +116,7 @@ class InputAttack(Attack):
         return self.perturb
 
 
-def direction(target: Target, y: Int[Array, "batch"], aim: int | None) -> Callable[[Array], Array]:
+def direction(target: Target, y: Int[Array, "*models batch"], aim: int | None) -> Callable[[Array], Array]:
     """x -> the gradient that an attack follows: of the loss, or minus that of the loss towards the class `aim`."""
     if aim is None:
         return target.loss(y)

@@ -51,7 +51,7 @@ class FGSM(InputAttack):
 
     @property
     def in_stacks(self) -> bool:
-        return self.target_class is None
+        return True
 
     def perturb(
         self,

@@ -9,11 +9,14 @@ import numpy as np
 from ..low_rank.network import LowRankNetwork
 from ..networks import CNN, FCNN, LeNet5, Network
 from ..regularizers import Nuclear
+from ..regularizers.stacked import StackedNorm
 from ..training.adversarial import AdversarialInputs, AdversarialWeights
 from ..training.loop import Examples
 from ..training.objective import CrossEntropy, Regularized
+from ..training.stack import StackedCrossEntropy, StackedInputs
 from ..training.step import Step
 from .gradients import FastNetwork
+from .stacked import FastStackedCrossEntropy, FastStackedNuclear
 from .training import FastCrossEntropy, FastNuclear, GatheredExamples, flat_step
 
 TWINS = (FCNN, CNN, LeNet5)
@@ -49,6 +52,23 @@ def _regularized(objective: Regularized, threads: int = 1) -> Regularized:
 @accelerate.register
 def _nuclear(term: Nuclear, threads: int = 1) -> FastNuclear:
     return FastNuclear(term)
+
+
+@accelerate.register
+def _stacked_cross_entropy(objective: StackedCrossEntropy, threads: int = 1) -> FastStackedCrossEntropy:
+    return FastStackedCrossEntropy()
+
+
+@accelerate.register
+def _stacked_norm(term: StackedNorm, threads: int = 1) -> StackedNorm | FastStackedNuclear:
+    single = all(lam.dtype == np.float32 for lam in term.layers.values())
+    return FastStackedNuclear(term) if type(term.term) is Nuclear and single else term
+
+
+@accelerate.register
+def _stacked_inputs(objective: StackedInputs, threads: int = 1) -> StackedInputs:
+    inner, network = accelerate(objective.objective, threads), accelerate(objective.network, threads)
+    return replace(objective, objective=inner, network=network)
 
 
 @accelerate.register

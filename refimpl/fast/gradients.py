@@ -15,11 +15,12 @@ from ..low_rank.network import LowRankNetwork
 from ..networks.base import Network
 from ..networks.cnn import CNN
 from ..networks.gradients import Gradients
-from ..parameters import depth, n_classes
+from ..parameters import depth, n_classes, n_models
 from ..tape import Tape
 from ..validation import check_inputs, check_labels
 from .cnn import CNNBuffers, Microbatch
 from .dense import DenseBuffers, one_hot
+from .stacked import StackedGradients
 
 Buffers = DenseBuffers | CNNBuffers
 
@@ -63,9 +64,11 @@ class FastNetwork(Network):
         return self.network.core(params, name)
 
     def gradients(self, params: Params) -> Gradients:
-        """A network in factors goes forward and backward as the full one."""
+        """A network in factors goes forward and backward as the full one; of a stack, each model."""
         if not all(isinstance(p, np.ndarray) for p in params.values()):
             return self.network.gradients(params)
+        if n_models(params):
+            return StackedGradients(self.network, params)
         if isinstance(self.network, LowRankNetwork):
             return FactoredGradients(
                 self.network.network, self.full(params), self.threads, self.network.gradients(params)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from ..backend import Params
 from ..networks.base import Network
@@ -21,22 +21,9 @@ from ..training.objective import Objective
 from ..training.step import Step
 from ..validation import check_labels
 from .dense import one_hot
+from .flat import Flat, views
 from .gradients import Buffers, buffers
 from .newton_schulz import NewtonSchulzPolar
-
-
-class Flat(dict[str, np.ndarray]):
-    """Named views of one `vector`."""
-
-    def __init__(self, params: Params) -> None:
-        self.vector = np.concatenate([p.reshape(-1) for p in params.values()])
-        super().__init__(views(self.vector, params))
-
-
-def views(vector: Float[np.ndarray, "size"], like: Params) -> Params:
-    """Named views of a vector, of the names and shapes of `like`."""
-    ends = np.cumsum([p.size for p in like.values()])[:-1]
-    return {name: part.reshape(p.shape) for (name, p), part in zip(like.items(), np.split(vector, ends), strict=True)}
 
 
 class FastCrossEntropy:

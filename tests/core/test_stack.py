@@ -101,7 +101,7 @@ def test_proximal_steps_are_those_of_each_model(data):
 
 
 def test_a_model_that_diverges_is_set_aside_and_the_others_go_on(data):
-    terms = [(L1({"W1": 0.1}),), (L1({"W1": 1e5}),), (L1({"W1": 0.2}),)]
+    terms = [(L1({"W1": 0.1}),), (L1({"W3": 1e5}),), (L1({"W1": 0.2}),)]
     steps = [alone(0, objective(), t, SGD(1.0), dtype="float32") for t in terms]
     schedules = [Schedule(3, 16, 0)] * 3
     epochs = list(train_stack(steps, NETWORK, on(NUMPY, data), schedules, terms))
@@ -115,7 +115,7 @@ def test_a_model_that_diverges_is_set_aside_and_the_others_go_on(data):
 
 
 def test_a_stack_of_diverged_models_ends(data):
-    steps = [alone(0, objective(), (L1({"W1": 1e5}),), SGD(1.0), dtype="float32")] * 2
+    steps = [alone(0, objective(), (L1({"W3": 1e5}),), SGD(1.0), dtype="float32")] * 2
     assert len(list(train_stack(steps, NETWORK, on(NUMPY, data), [Schedule(3, 16, 0)] * 2, [()] * 2))) == 1
 
 
