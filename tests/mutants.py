@@ -1,65 +1,103 @@
 """How many wrong programs the tests would notice: change one thing in a file, run its tests, put it back.
 
-    python tests/mutants.py                      # 300 mutants, a seeded sample over all files below; minutes to an hour
+    python tests/mutants.py                      # 300, a seeded sample over all files below; an hour of one core
     python tests/mutants.py --sample 40 --jobs 2 refimpl/attacks
+    python tests/mutants.py --log mutants.jsonl  # repeated, tries only those that were not caught
     python tests/mutants.py --list               # the mutants, without running anything
 
 A mutant survives when its tests pass. `EQUIVALENT` names those that change nothing that can be observed, each with its
-reason; they are not drawn.
+reason; they are not drawn. The draw ranks mutants by a hash of the seed and their names, so that a change of one file
+leaves the others' as they were.
 """
 
 import argparse
 import ast
 import copy
+import json
 import os
-import random
 import shutil
-import subprocess
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
+from multiprocessing import get_context
 from pathlib import Path
+from queue import SimpleQueue
 
 ROOT = Path(__file__).parent.parent
-TIMEOUT = 240
-"""Seconds after which a mutant that does not end counts as caught."""
+
+SERVER = get_context("forkserver")
+"""Each run of the tests is a fork of a process that has imported what does not change."""
+
+PRELOADED = [
+    "numpy.testing",
+    "scipy.integrate",
+    "scipy.linalg",
+    "scipy.stats",
+    "autograd.scipy.special",
+    "array_api_strict",
+]
+
+FAST = ("fast/test_edges.py", "fast/test_training.py")
+TRAINED = ("core/test_refusals.py", "core/test_train.py", *FAST)
+INPUT_WEIGHT = ("core/test_certificates.py", "core/test_margin_bound.py", "core/test_input_weight.py")
+ATTACKS = ("core/test_attacks.py", "core/test_fooling.py")
 
 TESTS = {
+    "refimpl/tape.py": ("core/test_fcnn.py", "core/test_cnn.py"),
+    "refimpl/layers": ("core/test_ops.py", "core/test_conv.py", "core/test_cnn.py", "core/test_fcnn.py"),
+    "refimpl/layers/loss.py": ("core/test_loss.py", "core/test_refusals.py"),
     "refimpl/layers/convolution.py": ("core/test_conv.py", "core/test_cnn.py"),
     "refimpl/layers/pooling.py": ("core/test_conv.py", "core/test_cnn.py", "fast/test_cnn.py"),
-    "refimpl/layers/loss.py": ("core/test_loss.py",),
-    "refimpl/layers": ("core/test_ops.py", "core/test_conv.py", "core/test_loss.py", "core/test_cnn.py"),
-    "refimpl/attacks/verify.py": ("core/test_attacks.py", "core/test_fooling.py", "core/test_input_weight.py"),
-    "refimpl/attacks/input_weight.py": ("core/test_input_weight.py",),
-    "refimpl/attacks/low_rank.py": ("core/test_low_rank_attack.py",),
-    "refimpl/attacks/lora_pgd.py": ("core/test_low_rank_attack.py",),
-    "refimpl/attacks": ("core/test_attacks.py", "core/test_low_rank_attack.py"),
-    "refimpl/regularizers/margin_bound.py": ("core/test_margin_bound.py",),
-    "refimpl/regularizers/operator_norms.py": ("core/test_margin_bound.py",),
-    "refimpl/regularizers": ("core/test_regularizers.py",),
-    "refimpl/measures/fooling.py": ("core/test_fooling.py",),
-    "refimpl/measures/information.py": ("core/test_information.py",),
-    "refimpl/measures/certificates.py": ("core/test_margin_bound.py", "core/test_input_weight.py"),
-    "refimpl/measures": ("core/test_metrics.py", "core/test_fooling.py", "core/test_input_weight.py"),
-    "refimpl/optimizers": ("core/test_optim.py", "core/test_train.py", "fast/test_training.py"),
-    "refimpl/training": ("core/test_train.py", "core/test_monitor.py"),
-    "refimpl/low_rank": ("low_rank/",),
-    "refimpl/fast": ("fast/",),
+    "refimpl/attacks": ATTACKS,
+    "refimpl/attacks/input_weight.py": INPUT_WEIGHT,
+    "refimpl/attacks/lora_pgd.py": ("core/test_low_rank_attack.py", *ATTACKS),
+    "refimpl/attacks/low_rank.py": ("core/test_low_rank_attack.py", *ATTACKS),
+    "refimpl/attacks/pgd_l2.py": (*ATTACKS, "core/test_low_rank_attack.py"),
+    "refimpl/attacks/sign_step.py": (*ATTACKS, *INPUT_WEIGHT),
+    "refimpl/attacks/verify.py": (*ATTACKS, *INPUT_WEIGHT),
+    "refimpl/regularizers": ("core/test_regularizers.py", "core/test_parameters.py", "low_rank/", "core/test_train.py"),
+    "refimpl/regularizers/margin_bound.py": ("core/test_margin_bound.py", *INPUT_WEIGHT, "core/test_parameters.py"),
+    "refimpl/regularizers/operator_norms.py": ("core/test_margin_bound.py", *INPUT_WEIGHT),
+    "refimpl/measures": ("core/test_metrics.py", "core/test_refusals.py", *ATTACKS),
+    "refimpl/measures/certificates.py": INPUT_WEIGHT,
+    "refimpl/measures/fooling.py": ("core/test_fooling.py", "core/test_monitor.py", *INPUT_WEIGHT),
+    "refimpl/measures/fooling_weights.py": ("core/test_fooling.py", *INPUT_WEIGHT),
+    "refimpl/measures/information.py": ("core/test_information.py", "core/test_monitor.py"),
+    "refimpl/measures/per_layer.py": ("core/test_metrics.py", "core/test_information.py", "low_rank/"),
+    "refimpl/optimizers": ("core/test_optim.py", "core/test_parameters.py", *TRAINED),
+    "refimpl/training": ("core/test_monitor.py", "core/test_parameters.py", *TRAINED),
+    "refimpl/training/adversarial.py": ("core/test_input_weight.py", *TRAINED),
+    "refimpl/low_rank": ("low_rank/test_network.py", "low_rank/test_factorization.py"),
+    "refimpl/low_rank/factorization.py": ("low_rank/test_factorization.py", "low_rank/test_network.py"),
+    "refimpl/fast": (
+        "fast/test_dense.py",
+        "fast/test_cnn.py",
+        "fast/test_low_rank.py",
+        "fast/test_input_weight.py",
+        *FAST,
+    ),
+    "refimpl/fast/cnn.py": ("fast/test_cnn.py", "fast/test_low_rank.py", *FAST),
+    "refimpl/fast/conv_block.py": ("fast/test_cnn.py", "fast/test_low_rank.py", *FAST),
+    "refimpl/fast/newton_schulz.py": ("fast/test_newton_schulz.py", *FAST),
+    "refimpl/fast/training.py": ("fast/test_training.py", "fast/test_edges.py", "fast/test_input_weight.py"),
     "refimpl/runs/checkpoint.py": ("runs/test_checkpoint.py",),
     "refimpl/atomic.py": ("test_atomic.py",),
     "refimpl/data/idx.py": ("test_idx.py",),
 }
-"""The tests of a file, the most particular entry winning."""
+"""The tests of a file, the likeliest to fail first; the longest key that begins its path holds."""
 
 FILES = (
-    *("layers", "attacks", "regularizers", "measures", "optimizers", "low_rank", "training"),
+    *("tape.py", "layers", "attacks", "regularizers", "measures", "optimizers", "low_rank", "training"),
     *("fast", "runs/checkpoint.py", "atomic.py", "data/idx.py"),
 )
 
 EQUIVALENT: dict[str, str] = {}
-"""`FILE: CHANGED LINE -> WHAT IT BECOMES`, and why nobody could tell."""
+"""Names of mutants, as `--list` prints them, and why nobody could tell."""
 
 COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -78,17 +116,26 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """`path` with `source`, in which line `line` was `before` and is `after`."""
+    """Place `place` of the file `path`, which stands in line `line`, as its change number `choice` leaves it."""
 
     path: str
     line: int
-    before: str
-    after: str
-    source: str
+    name: str
+    place: int
+    choice: int
 
-    @property
-    def name(self) -> str:
-        return f"{self.path}: {self.before} -> {self.after}"
+    def rank(self, seed: int) -> bytes:
+        """Where it stands in the draw: a change elsewhere moves no other mutant."""
+        return sha256(f"{seed} {self.name}".encode()).digest()
+
+    def source(self) -> str:
+        """The changed file."""
+        tree = ast.parse((ROOT / self.path).read_text())
+        node, _ = list(_places(tree))[self.place]
+        new = list(changes(node))[self.choice]
+        if not _replaced(tree, node, ast.copy_location(new, node)):
+            raise LookupError(f"{self.name}: no such place")
+        return ast.unparse(ast.fix_missing_locations(tree))
 
 
 def changes(node: ast.AST) -> Iterator[ast.AST]:
@@ -110,33 +157,34 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
-    """All mutants of a file; annotations, docstrings and the defaults of settings are left alone."""
-    source = path.read_text()
-    tree, name = ast.parse(source), str(path.relative_to(ROOT))
-    places = list(_places(tree))
-    for number, node in enumerate(places):
-        for new in changes(node):
-            changed = copy.deepcopy(tree)
-            target = list(_places(changed))[number]
-            if not _replaced(changed, target, ast.copy_location(new, node)):
-                continue
-            text = ast.unparse(ast.fix_missing_locations(changed))
-            yield Mutant(name, node.lineno, _statement(tree, node), _said(new), text)
+    """All mutants of a file; annotations, settings and strings are left alone."""
+    file, seen = path.relative_to(ROOT).as_posix(), Counter[str]()
+    for place, (node, statement) in enumerate(_places(ast.parse(path.read_text()))):
+        for choice, new in enumerate(changes(node)):
+            said = f"{_text(statement)}: {_text(node)} -> {_text(new)}"
+            name = f"{file}: {_text(node)} -> {_text(new)}" if node is statement else f"{file}: {said}"
+            seen[name] += 1
+            yield Mutant(file, node.lineno, name if seen[name] == 1 else f"{name} ({seen[name]})", place, choice)
 
 
-def _places(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of the code, in a fixed order."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.arg | ast.AnnAssign):
+def _places(tree: ast.AST, statement: ast.AST | None = None) -> Iterator[tuple[ast.expr | ast.stmt, ast.AST]]:
+    """The nodes of the code in a fixed order, each with the statement that it is part of."""
+    for name, value in ast.iter_fields(tree):
+        if name in ("annotation", "returns"):
             continue
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            for part in (*node.decorator_list, *node.body):
-                if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)):
-                    yield part
-                    yield from _places(part)
-        elif not isinstance(node, ast.JoinedStr):
-            yield node
-            yield from _places(node)
+        for node in value if isinstance(value, list) else [value]:
+            if not isinstance(node, ast.AST) or isinstance(node, ast.JoinedStr) or _left_alone(node):
+                continue
+            inner = node if isinstance(node, ast.stmt) else statement
+            if isinstance(node, ast.expr | ast.stmt) and inner is not None:
+                yield node, inner
+            yield from _places(node, inner)
+
+
+def _left_alone(node: ast.AST) -> bool:
+    """`strict=True` of `zip`, which like an assertion guards what cannot happen, and settings of the command line."""
+    setting = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("setting", "by_layer")
+    return setting or (isinstance(node, ast.keyword) and node.arg == "strict")
 
 
 def _replaced(tree: ast.AST, old: ast.AST, new: ast.AST) -> bool:
@@ -151,38 +199,83 @@ def _replaced(tree: ast.AST, old: ast.AST, new: ast.AST) -> bool:
     return False
 
 
-def _statement(tree: ast.AST, node: ast.AST) -> str:
-    return ast.unparse(node).replace("\n", " ")[:90]
-
-
-def _said(node: ast.AST) -> str:
-    return ast.unparse(ast.fix_missing_locations(node)).replace("\n", " ")[:90]
+def _text(node: ast.AST) -> str:
+    """The first line of a node, at most 90 characters."""
+    return ast.unparse(ast.fix_missing_locations(copy.deepcopy(node))).splitlines()[0][:90]
 
 
 def tests_of(path: str) -> tuple[str, ...]:
-    found = max((key for key in TESTS if path.startswith(key)), key=len)
-    return TESTS[found]
+    return tuple(dict.fromkeys(TESTS[max((key for key in TESTS if path.startswith(key)), key=len)]))
 
 
-def survives(mutant: Mutant, tree: Path) -> bool:
-    """Whether the tests of the file pass with the mutant in a copy of the tree."""
-    target = tree / mutant.path
-    whole = target.read_text()
-    target.write_text(mutant.source)
-    environment = os.environ | {"PYTHONPATH": str(tree), "HYPOTHESIS_PROFILE": "dev", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
-    command += [f"tests/{name}" for name in tests_of(mutant.path)]
-    try:
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, timeout=TIMEOUT)
-        return done.returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
-    finally:
-        target.write_text(whole)
+def run_tests(tree: Path, tests: tuple[str, ...], changed: bool) -> None:
+    """Run tests in a copy of the tree, up to the first that fails, and exit with their status."""
+    import pytest
+
+    sys.dont_write_bytecode = changed
+    sys.path.insert(0, str(tree))
+    os.environ |= {"PYTHONPATH": str(tree), "HYPOTHESIS_PROFILE": "ci"}
+    os.chdir(tree)
+    with Path("output").open("w") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *(f"tests/{name}" for name in tests)]))
 
 
-def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else sorted(path.rglob("*.py"))
+def fate(tree: Path, tests: tuple[str, ...], changed: bool = True, timeout: float | None = None) -> str:
+    """What becomes of a program: "caught" by a test that fails, by one that does not end ("stopped"), or "survives"."""
+    process = SERVER.Process(target=run_tests, args=(tree, tests, changed))
+    process.start()
+    process.join(timeout)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        return "stopped"
+    return "survives" if process.exitcode == 0 else "caught"
+
+
+class Trees:
+    """Copies of the tree, one for each job, and how many seconds each file of tests takes when nothing is changed."""
+
+    def __init__(self, folder: Path, jobs: int) -> None:
+        self.free: SimpleQueue[Path] = SimpleQueue()
+        self.seconds: dict[str, float] = {}
+        for job in range(jobs):
+            tree = folder / str(job)
+            for part in ("refimpl", "tests"):
+                shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copy(ROOT / "pyproject.toml", tree)
+            self.free.put(tree)
+
+    def check(self, tests: str) -> None:
+        """Tests that fail without any change would catch everything."""
+        tree, began = self.free.get(), time.monotonic()
+        if fate(tree, (tests,), changed=False) != "survives":
+            raise SystemExit(f"tests/{tests} fails without any change:\n{(tree / 'output').read_text()}")
+        self.seconds[tests] = time.monotonic() - began
+        self.free.put(tree)
+
+    def fate(self, mutant: Mutant) -> str:
+        tree, tests = self.free.get(), tests_of(mutant.path)
+        target = tree / mutant.path
+        whole, times = target.read_bytes(), target.stat()
+        target.write_text(mutant.source())
+        try:
+            return fate(tree, tests, timeout=60 + 5 * sum(self.seconds[name] for name in tests))
+        finally:
+            target.write_bytes(whole)
+            os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
+            self.free.put(tree)
+
+
+def drawn(paths: list[str], seed: int, sample: int) -> list[Mutant]:
+    files = [
+        file
+        for path in paths
+        for file in ([ROOT / path] if path.endswith(".py") else sorted((ROOT / path).rglob("*.py")))
+    ]
+    found = [mutant for file in files for mutant in mutants(file) if mutant.name not in EQUIVALENT]
+    return sorted(found, key=lambda mutant: mutant.rank(seed))[:sample]
 
 
 def main() -> int:
@@ -191,40 +284,36 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--log", type=Path, help="a line for each mutant; those that it says are caught are not tried again"
+    )
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
-    files = [file for path in options.paths for file in _files(ROOT / path)]
-    drawn = [mutant for file in files for mutant in mutants(file) if mutant.name not in EQUIVALENT]
-    random.Random(options.seed).shuffle(drawn)
-    drawn = drawn[: options.sample]
+    chosen = drawn(options.paths, options.seed, options.sample)
     if options.list:
-        print("\n".join(f"{mutant.path}:{mutant.line}: {mutant.before} -> {mutant.after}" for mutant in drawn))
+        print("\n".join(mutant.name for mutant in chosen))
         return 0
+    fates: dict[str, str] = {}
+    if options.log and options.log.exists():
+        fates = {line["mutant"]: line["fate"] for line in map(json.loads, options.log.read_text().splitlines())}
+    untried = [mutant for mutant in chosen if fates.get(mutant.name, "survives") == "survives"]
+    os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    SERVER.set_forkserver_preload(PRELOADED)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
-        free = []
-        for job in range(options.jobs):
-            tree = Path(folder) / str(job)
-            for part in ("refimpl", "tests"):
-                shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
-            shutil.copy(ROOT / "pyproject.toml", tree)
-            free.append(tree)
-
-        def tried(mutant: Mutant) -> bool:
-            tree = free.pop()
-            try:
-                return survives(mutant, tree)
-            finally:
-                free.append(tree)
-
-        alive = []
-        for done, (mutant, survived) in enumerate(zip(drawn, pool.map(tried, drawn), strict=True), start=1):
-            if survived:
-                alive.append(mutant)
-                print(f"survives: {mutant.path}:{mutant.line}: {mutant.before} -> {mutant.after}", flush=True)
-            if done % 20 == 0:
-                print(f"{done}/{len(drawn)}, {len(alive)} survive", file=sys.stderr, flush=True)
-    print(f"{len(alive)} of {len(drawn)} mutants survive, {100 * len(alive) / max(len(drawn), 1):.1f} %")
-    return int(len(alive) > 0.03 * len(drawn))
+        trees = Trees(Path(folder), options.jobs)
+        list(pool.map(trees.check, sorted({name for mutant in untried for name in tests_of(mutant.path)})))
+        for number, (mutant, end) in enumerate(zip(untried, pool.map(trees.fate, untried), strict=True), start=1):
+            fates[mutant.name] = end
+            if end == "survives":
+                print(f"survives: line {mutant.line}, {mutant.name}", flush=True)
+            if options.log:
+                with options.log.open("a") as log:
+                    log.write(json.dumps({"mutant": mutant.name, "line": mutant.line, "fate": end}) + "\n")
+            if number % 20 == 0:
+                print(f"{number}/{len(untried)} tried", file=sys.stderr, flush=True)
+    alive = [mutant for mutant in chosen if fates[mutant.name] == "survives"]
+    print(f"{len(alive)} of {len(chosen)} mutants survive, {100 * len(alive) / max(len(chosen), 1):.1f} %")
+    return int(len(alive) > 0.03 * len(chosen))
 
 
 if __name__ == "__main__":
