@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from hashlib import sha256
 from multiprocessing import get_context
@@ -34,6 +34,8 @@ SERVER = get_context("forkserver")
 """Each run of the tests is a fork of a process that has imported what does not change."""
 
 PRELOADED = [
+    "pytest",
+    "hypothesis.extra.numpy",
     "numpy.testing",
     "scipy.integrate",
     "scipy.linalg",
@@ -208,23 +210,25 @@ def tests_of(path: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(TESTS[max((key for key in TESTS if path.startswith(key)), key=len)]))
 
 
-def run_tests(tree: Path, tests: tuple[str, ...], changed: bool) -> None:
+def run_tests(tree: Path, tests: tuple[str, ...]) -> None:
     """Run tests in a copy of the tree, up to the first that fails, and exit with their status."""
     import pytest
+    from hypothesis import Phase, settings
 
-    sys.dont_write_bytecode = changed
     sys.path.insert(0, str(tree))
-    os.environ |= {"PYTHONPATH": str(tree), "HYPOTHESIS_PROFILE": "ci"}
+    os.environ |= {"PYTHONPATH": str(tree), "HYPOTHESIS_PROFILE": "mutants"}
+    settings.register_profile("mutants", derandomize=True, deadline=None, max_examples=25, phases=[Phase.generate])
     os.chdir(tree)
     with Path("output").open("w") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *(f"tests/{name}" for name in tests)]))
+    options = ["-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    os._exit(pytest.main([*options, *(f"tests/{name}" for name in tests)]))
 
 
-def fate(tree: Path, tests: tuple[str, ...], changed: bool = True, timeout: float | None = None) -> str:
+def fate(tree: Path, tests: tuple[str, ...], timeout: float | None = None) -> str:
     """What becomes of a program: "caught" by a test that fails, by one that does not end ("stopped"), or "survives"."""
-    process = SERVER.Process(target=run_tests, args=(tree, tests, changed))
+    process = SERVER.Process(target=run_tests, args=(tree, tests))
     process.start()
     process.join(timeout)
     if process.exitcode is None:
@@ -250,7 +254,7 @@ class Trees:
     def check(self, tests: str) -> None:
         """Tests that fail without any change would catch everything."""
         tree, began = self.free.get(), time.monotonic()
-        if fate(tree, (tests,), changed=False) != "survives":
+        if fate(tree, (tests,)) != "survives":
             raise SystemExit(f"tests/{tests} fails without any change:\n{(tree / 'output').read_text()}")
         self.seconds[tests] = time.monotonic() - began
         self.free.put(tree)
@@ -258,13 +262,12 @@ class Trees:
     def fate(self, mutant: Mutant) -> str:
         tree, tests = self.free.get(), tests_of(mutant.path)
         target = tree / mutant.path
-        whole, times = target.read_bytes(), target.stat()
+        whole = target.read_bytes()
         target.write_text(mutant.source())
         try:
             return fate(tree, tests, timeout=60 + 5 * sum(self.seconds[name] for name in tests))
         finally:
             target.write_bytes(whole)
-            os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
             self.free.put(tree)
 
 
@@ -302,8 +305,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
         trees = Trees(Path(folder), options.jobs)
         list(pool.map(trees.check, sorted({name for mutant in untried for name in tests_of(mutant.path)})))
-        for number, (mutant, end) in enumerate(zip(untried, pool.map(trees.fate, untried), strict=True), start=1):
-            fates[mutant.name] = end
+        running = {pool.submit(trees.fate, mutant): mutant for mutant in untried}
+        for number, done in enumerate(as_completed(running), start=1):
+            mutant = running[done]
+            fates[mutant.name] = end = done.result()
             if end == "survives":
                 print(f"survives: line {mutant.line}, {mutant.name}", flush=True)
             if options.log:
