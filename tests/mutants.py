@@ -70,6 +70,7 @@ TESTS = {
     "refimpl/measures/fooling.py": ("core/test_fooling.py", "core/test_monitor.py", *INPUT_WEIGHT),
     "refimpl/measures/fooling_weights.py": ("core/test_fooling.py", *INPUT_WEIGHT),
     "refimpl/measures/information.py": ("core/test_information.py", "core/test_monitor.py"),
+    "refimpl/measures/perturbation_spectrum.py": ("core/test_perturbation_spectrum.py",),
     "refimpl/measures/per_layer.py": ("core/test_metrics.py", "core/test_information.py", "low_rank/"),
     "refimpl/optimizers": ("core/test_optim.py", "core/test_parameters.py", *TRAINED),
     "refimpl/training": ("core/test_monitor.py", "core/test_parameters.py", *TRAINED),

@@ -24,7 +24,7 @@ def distance(x: Float[np.ndarray, "batch ..."], x_adv: Float[np.ndarray, "batch 
     if x.shape != x_adv.shape or x.ndim < 2:
         raise UsageError(f"expected two batches of one shape, got {x.shape} and {x_adv.shape}")
     delta = x_adv.astype(np.float64) - x.astype(np.float64)
-    return np.linalg.norm(delta.reshape(len(delta), math.prod(x.shape[1:])), ord=float(norm), axis=-1)
+    return np.linalg.norm(delta.reshape(len(delta), math.prod(x.shape[1:])), ord=float(norm), axis=1)
 
 
 def verify(
@@ -49,7 +49,7 @@ def verify(
     if not np.isfinite(x_adv).all():
         raise NumericalError(f"{_not_finite(x_adv)} adversarial examples are not finite")
     moved = distance(x, x_adv, norm)
-    unit = np.finfo(x_adv.dtype).eps * max(1.0, float(np.abs(x_adv).max(initial=0.0)))
+    unit = np.finfo(x_adv.dtype).eps * float(np.abs(x_adv).max(initial=1.0))
     allowed = eps * (1 + 1e-6) + unit * math.prod(x.shape[1:]) ** (1 / float(norm))
     if (moved > allowed).any():
         worst = moved.max()
@@ -76,7 +76,7 @@ def verify_weights(params: Params, moved: Params, eps_weights: Mapping[str, floa
             raise NumericalError(f"{(~np.isfinite(after)).sum()} perturbed weights of {name} are not finite")
         radius = eps_weights.get(name, 0.0)
         change = float(np.abs(after.astype(np.float64) - before.astype(np.float64)).max(initial=0.0))
-        unit = np.finfo(after.dtype).eps * max(1.0, float(np.abs(after).max(initial=0.0)))
+        unit = np.finfo(after.dtype).eps * float(np.abs(after).max(initial=1.0))
         if change > (radius * (1 + 1e-6) + unit if radius else 0.0):
             raise NumericalError(f"the weights {name} left their box: moved by {change:.9g}, the radius is {radius}")
         if name in eps_weights:

@@ -80,8 +80,9 @@ def margins(
     array([[3., 2.]])
     """
     xp = namespace(logits)
-    check_labels(k, logits.shape[:-1], logits.shape[-1])
-    D = margin_directions(k, logits.shape[-1], logits.dtype)
+    *batch, classes = logits.shape
+    check_labels(k, tuple(batch), classes)
+    D = margin_directions(k, classes, logits.dtype)
     return xp.sum(D * logits[..., None, :], axis=-1), Pullback(x=lambda dM: xp.sum(dM[..., None] * D, axis=-2))
 
 

@@ -340,10 +340,20 @@ def test_the_verifier_sees_the_box_and_the_other_norms():
 
 
 def test_the_verifiers_tolerance_is_rounding_and_no_more():
+    """A millionth of eps and, in the norm at hand, one unit in the last place of the largest pixel, at least of 1."""
     x = np.full((1, 4), 0.7, np.float32)
     verify(x, x + np.float32(0.05), eps=0.05)
     with pytest.raises(NumericalError):
         verify(x, x + np.float32(0.05 * 1.00001), eps=0.05)
+    zero, one, unit = np.zeros((1, 4)), np.eye(1, 4), 2.0**-52
+    verify(zero, (1 + 0.9e-6) * one, eps=1.0)
+    for base, last, more in ((zero + 0.5, unit, 1.5), (zero + 64, 64 * unit, 2.0)):
+        for pixels, norm in ((1, "inf"), (4**0.5, "2"), (4, "1")):
+            verify(base, base + last * pixels * one, eps=0.0, norm=norm)
+            with pytest.raises(NumericalError, match="1 adversarial examples left"):
+                verify(base, base + more * last * pixels * one, eps=0.0, norm=norm)
+    with pytest.raises(NumericalError):
+        verify(zero, (1 + 1.1e-6) * one, eps=1.0)
 
 
 @given(seeds, budgets, st.booleans())
@@ -438,6 +448,19 @@ def test_a_box_without_pixels_is_refused(clip):
     ):
         with pytest.raises(UsageError, match=r"the box of the pixels must be \(least, largest\)"):
             attempt()
+
+
+@pytest.mark.parametrize("attack", [pgd, pgd_l2])
+def test_steps_that_lead_nowhere_are_refused(attack):
+    x = np.full((1, 4), 0.5)
+    for steps, step_size, message in (
+        (0, 0.1, "at least one step, got 0"),
+        (1, -0.1, "the step size must be finite and at least 0, got -0.1"),
+        (1, float("nan"), "the step size must be finite and at least 0, got nan"),
+        (1, float("inf"), "the step size must be finite and at least 0, got inf"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            attack(np.ones_like, x, eps=0.1, step_size=step_size, steps=steps)
 
 
 @pytest.mark.parametrize(

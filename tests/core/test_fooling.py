@@ -80,6 +80,14 @@ def test_a_list_of_budgets_shares_the_clean_pass(net, images, monkeypatch):
     assert ratios == sorted(ratios)
 
 
+def test_progress_counts_the_inputs_that_are_done(net, images):
+    labels, done = predictions(net, images), []
+    labels[:100] = (labels[:100] + 1) % 10  # a chunk with nothing to attack is counted with the next
+    inputs = LabelledImages(images, labels.astype(np.uint8), NUMPY, chunk=100)
+    fooling(NETWORK, net, inputs, [FGSM()], progress=done.append)
+    assert done == [200, 300, 300]
+
+
 def test_chunks_do_not_matter_not_even_to_random_starts(net, images):
     images = images[:100]
     labels = predictions(net, images)

@@ -312,6 +312,21 @@ def test_a_perturbation_outside_its_box_is_not_counted(net):
             verify_weights(net, wrong, {"W1": 0.01})
 
 
+def test_the_box_of_the_weights_is_left_by_rounding_and_no_more():
+    """By a millionth of the radius and a unit in the last place; where there is no radius, by nothing."""
+    net, unit, box = {"W1": np.full((2, 2), 0.5), "b1": np.full(2, 0.5)}, 2.0**-52, {"W1": 2.0**-52}
+    assert verify_weights(net, net | {"W1": net["W1"] + 2 * unit}, box) == {"W1": 2 * unit}
+    zero = {"W1": np.zeros((2, 2))}
+    verify_weights(zero, {"W1": zero["W1"] + 1 + 0.9e-6}, {"W1": 1.0})
+    for before, after, name in (
+        (net, net | {"W1": net["W1"] + 2.5 * unit}, "W1"),
+        (zero, {"W1": zero["W1"] + 1 + 1.1e-6}, "W1"),
+        (net, net | {"b1": np.array([0.5, 0.5 + unit])}, "b1"),
+    ):
+        with pytest.raises(NumericalError, match=f"the weights {name} left their box"):
+            verify_weights(before, after, {"W1": 1.0} if before is zero else box)
+
+
 def test_every_setting_has_a_name():
     names = [
         str(InputWeight(eps=0.05, eps_weights=0.01)),

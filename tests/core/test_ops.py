@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import affine_inputs, seeds
 
-from refimpl.layers.activations import tanh
+from refimpl.layers.activations import LEAK, leaky_relu, relu, tanh
 from refimpl.layers.dense import affine
 from refimpl.layers.images import scale
 from refimpl.theory import autograd_reference as oracle
@@ -53,6 +53,12 @@ def test_tanh_pullback_is_autograds_and_the_finite_difference(inputs, seed):
     expected = oracle.slope(lambda at: np.sum(dy * tanh(at)[0]), x, direction)
     assert_allclose(np.sum(pull.x(dy) * direction), expected, rtol=1e-6, atol=1e-6)
     assert pull.params(dy) == ()
+
+
+def test_the_derivative_at_a_kink_is_the_one_below():
+    x, dy = np.array([-1.0, 0.0, 1.0]), np.array([2.0, 3.0, 4.0])
+    assert_array_equal(relu(x)[1].x(dy), [0, 0, 4])
+    assert_array_equal(leaky_relu(x)[1].x(dy), [2 * LEAK, 3 * LEAK, 4])
 
 
 @given(affine_inputs(), seeds, st.floats(-3, 3))

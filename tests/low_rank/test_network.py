@@ -74,7 +74,8 @@ def test_the_first_factors_are_orthonormal_of_the_rank_asked_for_and_the_seeds(n
         assert product(U, S, V).shape == weights(name)[W].shape
         assert np.linalg.matrix_rank(product(U, S, V).reshape(len(U), -1)) == r[W]
     assert r[W] == min(4, weights(name)[W].shape[1])  # the last layer's is full
-    assert (net(name)["S1"] == params["S1"]).all()
+    assert (low_rank(name).init(NUMPY, dtype="float64")["S1"] == params["S1"]).all()  # the seed 0
+    assert low_rank(name).first_means() == low_rank(name).first_means(0)
     assert (net(name, seed=1)["S1"] != params["S1"]).any()
 
 
@@ -298,6 +299,7 @@ def test_biases_are_plain_sgds():
         ({"mode": "soft"}, "one of clamp, mean, got 'soft'"),
         ({"preconditioner": "full"}, "one of scalar, exact, none, got 'full'"),
         ({"mode": "mean", "tau": 0.1}, "a tau of 0: it cannot be 0.1"),
+        ({"mode": "mean", "tau": 1.0}, "a tau of 0: it cannot be 1"),
         ({"fraction": 0.0}, "fraction must be finite and above 0 and at most 1, got 0.0"),
         ({"fraction": 1.2}, "fraction must be finite and above 0 and at most 1, got 1.2"),
     ],
@@ -305,6 +307,11 @@ def test_biases_are_plain_sgds():
 def test_settings_that_are_none_are_refused(settings, message):
     with pytest.raises(UsageError, match=message):
         LowRank(**{"fraction": 0.5} | settings)
+
+
+def test_a_tau_is_what_the_mode_says_unless_given():
+    assert LowRank(0.5) == LowRank(0.5, 0.1, "clamp")
+    assert LowRank(0.5, mode="mean") == LowRank(0.5, 0.0, "mean")
 
 
 @pytest.mark.parametrize("name", ["fcnn", "cnn", "lenet5"])
