@@ -86,6 +86,10 @@ def test_progress_counts_the_inputs_that_are_done(net, images):
     inputs = LabelledImages(images, labels.astype(np.uint8), NUMPY, chunk=100)
     fooling(NETWORK, net, inputs, [FGSM()], progress=done.append)
     assert done == [200, 300, 300]
+    done.clear()
+    attacks = [InputWeight(eps=eps, eps_weights=0.001, steps=1) for eps in (0.0, 0.1, 0.2)]
+    fooling_weights(NETWORK, net, inputs, attacks, progress=done.append)
+    assert done == [100, 200, 300]  # an attack on weights is one on all inputs at once
 
 
 def test_chunks_do_not_matter_not_even_to_random_starts(net, images):

@@ -238,6 +238,37 @@ def test_the_net_is_attacked_within_its_budget_and_rank(be, rng, settings):
     assert (np.abs(led - x_adv).max() > 1e-4) == attack.warm_start  # a surrogate leads a warm start only
 
 
+class Watched:
+    """A target that remembers where its gradient was asked for."""
+
+    def __init__(self, gradient):
+        self.gradient, self.seen = gradient, []
+
+    def loss(self, y):
+        return lambda at: self.seen.append(at) or self.gradient(at)
+
+    def margins(self, k):
+        raise AssertionError("margins were asked for")
+
+    def least_margin(self, k):
+        return lambda at: at[:, 0]
+
+    def image_shape(self, n):
+        return SHAPE
+
+
+def test_a_warm_start_is_one_step_along_the_surrogate_truncated(rng):
+    x, g = images(rng), rng.normal(size=(3, PIXELS))
+    target, surrogate = Watched(sines), Watched(lambda at: g - at)
+    attack = LoraPGD(eps=0.5, rank=1, steps=1, warm_start=True)
+    attack.perturb(target, x, np.zeros(3, int), attack.starts(), surrogate)
+    (asked,) = surrogate.seen
+    assert_array_equal(asked, x)
+    U, s, Vh = np.linalg.svd((g - x).reshape(3, *SHAPE), full_matrices=False)
+    start = (s[..., :1, None] * U[..., :1] @ Vh[..., :1, :]).reshape(3, PIXELS)
+    assert_allclose(target.seen[0], x + 0.5 * start / np.linalg.norm(start, axis=1, keepdims=True), rtol=1e-9)
+
+
 @pytest.mark.parametrize("kind", [LoraPGD, PGDL2])
 def test_chunks_do_not_matter_not_even_to_random_factors(rng, kind):
     params = NETWORK.init(NUMPY, 4, "float64")

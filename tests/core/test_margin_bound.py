@@ -78,6 +78,19 @@ def test_row_and_column_sums(W):
     assert set(np.unique(np.abs(gradient))) <= {0, 1, 2}
 
 
+def test_the_operator_norms_of_all_layers_are_added_up():
+    """By hand: the largest rows are 7 and 1.5, the largest columns 6 and 1; a filter is one row."""
+    batch = Batch(np.zeros((1, 2)), np.zeros(1, int))
+    params = {
+        "W1": np.array([[1.0, -2.0], [3.0, 4.0]]),
+        "b1": np.ones(2),
+        "W2": np.array([[-1.0, 0.5]]),
+        "b2": np.ones(1),
+    }
+    assert OperatorNorms(0.5).value_and_grad(params, batch)[0] == 0.5 * (7 + 6 + 1.5 + 1)
+    assert OperatorNorms(0.5).value_and_grad({"W1": np.array([[[[2.0, 3.0]]]])}, batch)[0] == 0.5 * (5 + 3)
+
+
 def test_on_every_backend(be, rng):
     host = fcnn.init(NUMPY, 3, (6, 5, 4), "float64")
     x, y = rng.normal(size=(7, 6)), rng.integers(0, 4, 7)

@@ -81,6 +81,28 @@ def test_one_eigenproblem_an_epoch_and_one_more_after_a_jump(rng, monkeypatch):
     assert len(solved) == 2
 
 
+def test_it_ends_where_it_leaves_no_more_than_is_accurate():
+    """Between singular values of the ratio k, a residual leaves (k - 1)^2 / 4k of itself; far apart it is not tried."""
+    for k in (1.5, 2.0, 4.9):
+        polar = NewtonSchulzPolar(np.diag([1.0, k, 1.2]).astype(np.float32))
+        polar()
+        assert polar.close * (k - 1) ** 2 / (4 * k) == pytest.approx(newton_schulz.ACCURATE, rel=1e-5)
+    polar = NewtonSchulzPolar(np.eye(3, dtype=np.float32))
+    polar()
+    assert polar.close == newton_schulz.CLOSE
+
+
+@pytest.mark.parametrize(("condition", "problems"), [(4.9, 1), (5.1, 3), (5.9, 3)])
+def test_an_eigenproblem_a_call_where_singular_values_are_far_apart(monkeypatch, condition, problems):
+    solved = []
+    original = newton_schulz.inverse_sqrt
+    monkeypatch.setattr(newton_schulz, "inverse_sqrt", lambda W: solved.append(W) or original(W))
+    polar = NewtonSchulzPolar(np.diag([condition, 1.0]).astype(np.float32))
+    for _ in range(3):
+        polar()
+    assert len(solved) == problems
+
+
 def test_after_forgetting_nothing_of_before_is_left(rng):
     W = rng.normal(size=(4, 9)).astype(np.float32)
     polar, other = NewtonSchulzPolar(W), NewtonSchulzPolar(W)
