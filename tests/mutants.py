@@ -5,7 +5,7 @@
     python tests/mutants.py --log mutants.jsonl  # repeated, tries only those that were not caught
     python tests/mutants.py --list               # the mutants, without running anything
 
-A mutant survives when its tests pass. `EQUIVALENT` names those that change nothing that can be observed, each with its
+A mutant survives when its tests pass. mutants.toml names those that change nothing that can be observed, with the
 reason; they are not drawn. The draw ranks mutants by a hash of the seed and their names, so that a change of one file
 leaves the others' as they were.
 """
@@ -19,6 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -98,9 +99,6 @@ FILES = (
     *("tape.py", "layers", "attacks", "regularizers", "measures", "optimizers", "low_rank", "training"),
     *("fast", "runs/checkpoint.py", "atomic.py", "data/idx.py"),
 )
-
-EQUIVALENT: dict[str, str] = {}
-"""Names of mutants, as `--list` prints them, and why nobody could tell."""
 
 COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -272,19 +270,31 @@ class Trees:
             self.free.put(tree)
 
 
+def equivalent(every: list[Mutant]) -> set[str]:
+    """The names in mutants.toml, each of which there must be."""
+    groups = tomllib.loads((ROOT / "tests" / "mutants.toml").read_text())["equivalent"]
+    named = {name for group in groups for name in group["mutants"]}
+    if unknown := named - {mutant.name for mutant in every}:
+        raise SystemExit("mutants.toml names mutants that there are not:\n" + "\n".join(sorted(unknown)))
+    return named
+
+
 def drawn(paths: list[str], seed: int, sample: int) -> list[Mutant]:
-    files = [
-        file
-        for path in paths
-        for file in ([ROOT / path] if path.endswith(".py") else sorted((ROOT / path).rglob("*.py")))
-    ]
-    found = [mutant for file in files for mutant in mutants(file) if mutant.name not in EQUIVALENT]
+    """The first of a seeded order of all mutants of these paths that could be noticed."""
+    files = [file for name in FILES for file in _files(ROOT / "refimpl" / name)]
+    every = [mutant for file in files for mutant in mutants(file)]
+    same, wanted = equivalent(every), {file for path in paths for file in _files(ROOT / path)}
+    found = [mutant for mutant in every if ROOT / mutant.path in wanted and mutant.name not in same]
     return sorted(found, key=lambda mutant: mutant.rank(seed))[:sample]
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(path.rglob("*.py"))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("paths", nargs="*", default=[f"refimpl/{name}" for name in FILES])
+    parser.add_argument("paths", nargs="*", default=["refimpl"], help="files or folders, of those below")
     parser.add_argument("--sample", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
