@@ -27,31 +27,33 @@ TWINS = (FCNN, CNN, LeNet5)
 def accelerate(thing: Any, threads: int = 1) -> Any:
     """The twin of a network, an objective, a step or a data set; the thing itself where there is none.
 
-    A composition is taken apart, and its leaves replaced. `threads` may work on a batch of the convolutional net.
+    A composition is taken apart, and its leaves replaced. `threads` may work on a batch of the convolutional net. A
+    class derived from one that has a twin may compute something else, and has none.
     """
     return thing
 
 
 @accelerate.register
 def _network(network: Network, threads: int = 1) -> Network:
-    """A class derived from one that has a twin may compute something else, and has none."""
     inner = network.network if isinstance(network, LowRankNetwork) else network
     return FastNetwork(network, threads) if type(inner) in TWINS else network
 
 
 @accelerate.register
 def _cross_entropy(objective: CrossEntropy, threads: int = 1) -> Any:
-    return FastCrossEntropy(objective.network, threads) if type(objective.network) in TWINS else objective
+    has_twin = type(objective) is CrossEntropy and type(objective.network) in TWINS
+    return FastCrossEntropy(objective.network, threads) if has_twin else objective
 
 
 @accelerate.register
 def _regularized(objective: Regularized, threads: int = 1) -> Regularized:
-    return Regularized(accelerate(objective.objective, threads), tuple(map(accelerate, objective.terms)))
+    terms = tuple(map(accelerate, objective.terms))
+    return replace(objective, objective=accelerate(objective.objective, threads), terms=terms)
 
 
 @accelerate.register
-def _nuclear(term: Nuclear, threads: int = 1) -> FastNuclear:
-    return FastNuclear(term)
+def _nuclear(term: Nuclear, threads: int = 1) -> Any:
+    return FastNuclear(term) if type(term) is Nuclear else term
 
 
 @accelerate.register
@@ -85,13 +87,12 @@ def _weights(objective: AdversarialWeights, threads: int = 1) -> AdversarialWeig
 @accelerate.register
 def _step(step: Step, threads: int = 1) -> Step:
     """On NumPy; the nuclear norm's twin is for single precision."""
-    params = step.params.values()
-    if not all(isinstance(p, np.ndarray) for p in params):
+    if type(step) is not Step or not all(isinstance(p, np.ndarray) for p in step.params.values()):
         return step
     return flat_step(replace(step, objective=accelerate(step.objective, threads)))
 
 
 @accelerate.register
 def _examples(data: Examples, threads: int = 1) -> Examples:
-    numpy = isinstance(data.train_images, np.ndarray)
-    return GatheredExamples(*vars(data).values()) if numpy else data
+    has_twin = type(data) is Examples and isinstance(data.train_images, np.ndarray)
+    return GatheredExamples(*vars(data).values()) if has_twin else data

@@ -193,6 +193,44 @@ def test_optimizers_of_others_are_handed_what_they_ask_for(rng, optimizer):
     assert isinstance(taken, FlatStep) == (optimizer.name == "keeping")
 
 
+@dataclass(frozen=True)
+class Doubled(CrossEntropy):
+    """An objective of others: twice the loss, with gradients that lie in no vector."""
+
+    def value_and_grad(self, params, batch):
+        loss, grads = super().value_and_grad(params, batch)
+        return 2 * loss, {name: 2 * gradient for name, gradient in grads.items()}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=["sgd", "momentum", "adam"])
+def test_objectives_of_others_are_stepped_as_they_are(rng, optimizer):
+    check_steps(rng, Doubled(DENSE), optimizer)
+
+
+class Other(Nuclear): ...
+
+
+class OtherRegularized(Regularized): ...
+
+
+class OtherExamples(Examples): ...
+
+
+class OtherStep(Step): ...
+
+
+def test_what_is_derived_from_what_has_a_twin_has_none(rng):
+    objective = OtherRegularized(CrossEntropy(DENSE), (Other({"W1": 0.1}), Nuclear({"W1": 0.1})))
+    taken = accelerate(objective)
+    assert type(taken) is OtherRegularized
+    assert taken.terms[0] is objective.terms[0]
+    assert taken.terms[1] is not objective.terms[1]
+    data = OtherExamples(**vars(examples(rng, DENSE)))
+    assert accelerate(data) is data
+    step = OtherStep(objective, SGD(), DENSE.init(NUMPY), {})
+    assert accelerate(step) is step
+
+
 def test_low_rank_steps_are_the_readable_ones(rng):
     network = LowRankNetwork(DENSE, 0.5)
     check_steps(rng, CrossEntropy(network), LowRankSGD(SGD(0.05, 0.3), LowRank(0.5)), tolerance=1e-9)
