@@ -44,6 +44,16 @@ def test_their_invariances(W, exponent, seed):
     assert_allclose(effective_rank(Q @ W), effective_rank(W), rtol=1e-9)
 
 
+@pytest.mark.parametrize(("scale", "dtype"), [(1e300, "f8"), (1e-300, "f8"), (1e-30, "f4"), (5e37, "f4")])
+def test_no_square_of_an_entry_over_or_underflows(scale, dtype):
+    """By hand: 3 + 4 by 5, and 4 by 3."""
+    W = np.array([[3 * scale, 0.0], [0.0, -4 * scale]], dtype)
+    with np.errstate(all="raise"):
+        assert_allclose(effective_sparsity(W), 1.4, rtol=1e-6)
+        assert_allclose(effective_rank(W), 1.4, rtol=1e-6)
+        assert_allclose(condition_number(W), 4 / 3, rtol=1e-6)
+
+
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_k_equal_values_give_the_root_of_k(k):
     W = np.zeros((6, 7))

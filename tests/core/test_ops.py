@@ -2,14 +2,16 @@
 
 import naive
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import affine_inputs, seeds
 
+from refimpl import UsageError
 from refimpl.layers.activations import LEAK, leaky_relu, relu, tanh
 from refimpl.layers.dense import affine
-from refimpl.layers.images import scale
+from refimpl.layers.images import as_images, as_rows, scale, square
 from refimpl.theory import autograd_reference as oracle
 
 
@@ -53,6 +55,27 @@ def test_tanh_pullback_is_autograds_and_the_finite_difference(inputs, seed):
     expected = oracle.slope(lambda at: np.sum(dy * tanh(at)[0]), x, direction)
     assert_allclose(np.sum(pull.x(dy) * direction), expected, rtol=1e-6, atol=1e-6)
     assert pull.params(dy) == ()
+
+
+def test_square_images_have_as_many_numbers_as_there_are():
+    assert square(784) == (1, 28, 28)
+    assert square(3072, 3) == (3, 32, 32)
+    for n, channels in ((0, 1), (783, 1), (785, 1), (784, 3), (3071, 3)):
+        with pytest.raises(UsageError, match=f"{n} inputs are no square images of {channels} channel"):
+            square(n, channels)
+
+
+def test_rows_are_images_row_by_row_and_back(rng):
+    x = np.arange(24.0).reshape(2, 12)
+    images, pull = as_images(x, (3, 2, 2))
+    assert images[1, 2, 1, 0] == x[1, 2 * 4 + 2]
+    assert_array_equal(pull.x(images), x)
+    rows, back = as_rows(images)
+    assert_array_equal(rows, x)
+    assert_array_equal(back.x(rows), images)
+    stacked = rng.normal(size=(5, 2, 12))  # a gradient for each of five outputs
+    assert_array_equal(as_images(stacked, (3, 2, 2))[1].x(stacked.reshape(5, 2, 3, 2, 2)), stacked)
+    assert_array_equal(back.x(stacked), stacked.reshape(5, 2, 3, 2, 2))
 
 
 def test_the_derivative_at_a_kink_is_the_one_below():

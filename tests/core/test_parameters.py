@@ -67,6 +67,10 @@ def test_parameters_that_are_missing_or_too_many_are_refused(names):
         in_order({name: np.zeros(1) for name in names})
 
 
+def test_a_batch_is_the_first_step_of_no_new_epoch_unless_it_says_otherwise(rng):
+    assert Batch(rng.normal(size=(2, 3)), np.zeros(2, int))[2:] == (1, False)
+
+
 def test_filters_are_rows_of_one_matrix():
     W = np.arange(24.0).reshape(2, 3, 2, 2)
     assert_array_equal(as_matrix(W), W.reshape(2, 12))

@@ -84,10 +84,14 @@ def test_no_thread_changes_a_bit(rng):
 
 def test_a_batch_of_several_microbatches_is_its_parts(rng):
     network = small()
-    params, x, y = problem(rng, network, batch=MICROBATCH + 3)
+    params, x, y = problem(rng, network, batch=2 * MICROBATCH + 3)
     fast = accelerate(network).gradients(params)
+    (loss, grads), (expected_loss, expected) = fast.weights(x, y), network.gradients(params).weights(x, y)
+    assert_allclose(loss, expected_loss, rtol=1e-12)
+    for name, gradient in grads.items():
+        assert_allclose(gradient, expected[name], rtol=1e-10, atol=1e-14)
     whole = fast.loss(y)(x)
-    for part in (slice(0, MICROBATCH), slice(MICROBATCH, None)):
+    for part in (slice(0, MICROBATCH), slice(MICROBATCH, 2 * MICROBATCH), slice(2 * MICROBATCH, None)):
         assert_allclose(fast.loss(y[part])(x[part]), whole[part], rtol=1e-10, atol=1e-14)
 
 

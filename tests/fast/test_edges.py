@@ -114,6 +114,15 @@ def test_labels_are_refused_in_the_same_words(rng, network, y):
     assert refusal(accelerate(step), Batch(x, y)) == refusal(step, Batch(x, y))
 
 
+@pytest.mark.usefixtures("unchecked")
+@NETWORKS
+def test_labels_are_refused_before_any_input_is_seen(network):
+    at = accelerate(network).gradients(network.init(NUMPY, 1))
+    for y in (np.array([0, 4]), np.array([0, -1]), np.zeros(2), np.zeros((2, 1), int)):
+        for closure in (at.loss, at.margins):
+            assert "labels" in refusal(closure, y)
+
+
 @NETWORKS
 def test_types_and_empty_inputs_are_refused_in_the_same_words(rng, network):
     params, (x, y) = network.init(NUMPY, 1, "float64"), inputs(rng, network, 3)

@@ -103,6 +103,20 @@ def test_an_eigenproblem_a_call_where_singular_values_are_far_apart(monkeypatch,
     assert len(solved) == problems
 
 
+@pytest.mark.parametrize(("factor", "problems"), [(1.05, 1), (1.09, 1), (1.12, 2), (1.3, 2)])
+def test_an_eigenproblem_where_the_matrix_has_gone_far(monkeypatch, factor, problems):
+    """After a matrix with equal singular values became f times as large, I - Z A Z is (1 - f^2) I."""
+    solved = []
+    original = newton_schulz.inverse_sqrt
+    monkeypatch.setattr(newton_schulz, "inverse_sqrt", lambda W: solved.append(W) or original(W))
+    W = np.eye(2, dtype=np.float32)
+    polar = NewtonSchulzPolar(W)
+    polar()
+    W *= np.float32(factor)
+    assert_allclose(polar(), np.eye(2), atol=1e-6)
+    assert len(solved) == problems  # one more from a norm of 0.3 on
+
+
 def test_after_forgetting_nothing_of_before_is_left(rng):
     W = rng.normal(size=(4, 9)).astype(np.float32)
     polar, other = NewtonSchulzPolar(W), NewtonSchulzPolar(W)
