@@ -94,3 +94,12 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path):
             read_bytes(path, 10)
     with pytest.raises(DataError, match=r"nothing cannot be read: No such file or directory$"):
         read_bytes(tmp_path / "nothing", 10)
+
+
+def test_what_goes_to_the_disk_is_whole(tmp_path, monkeypatch):
+    """What a power cut would leave: at the moment of the call that waits for the disk nothing is in a buffer."""
+    there = []
+    monkeypatch.setattr(os, "fsync", lambda _: there.append([path.read_bytes() for path in tmp_path.iterdir()]))
+    write_bytes(tmp_path / "file", b"content")
+    append_line(tmp_path / "file", "line")
+    assert there == [[b"content"], [b"contentline\n"]]

@@ -14,7 +14,7 @@ Attempt = Callable[[Float[Array, "some *shape"], Int[Array, "some"]], Float[Arra
 def strongest(
     margin: Callable[[Array], Array], attempts: Iterable[Float[Array, "batch *shape"]]
 ) -> Float[Array, "batch *shape"]:
-    """Of several attempts, for each example by itself the one that leaves the smallest margin.
+    """Of several attempts, for each example by itself the one that leaves the smallest margin, the first of equals.
 
     `margin` maps a batch to one number an example, negative where it is fooled. Chosen example by example, one
     more attempt never fools fewer (an average over the batch could).

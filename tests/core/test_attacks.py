@@ -266,6 +266,11 @@ def test_the_projection_is_the_nearest_point_and_its_order_is_free(inputs, eps, 
 # ---- restarts ------------------------------------------------------------------------------------------------------
 
 
+def test_of_equally_strong_attempts_the_first_is_taken():
+    attempts = np.array([[[1.0, 0.0], [3.0, 0.0]], [[1.0, 1.0], [2.0, 1.0]], [[1.0, 2.0], [2.0, 2.0]]])
+    assert_array_equal(strongest(lambda at: at[:, 0], attempts), [[1.0, 0.0], [2.0, 1.0]])
+
+
 @given(seeds, st.integers(2, 5))
 def test_one_more_restart_never_fools_fewer(seed, n):
     attempts = list(np.random.default_rng(seed).normal(size=(n, 6, 3)))

@@ -255,3 +255,18 @@ def test_no_attack_is_trusted(net, images):
         fooling_weights(NETWORK, net, inputs, [BeyondWeights(eps=0.1, eps_weights=0.0)])
     with pytest.raises(NumericalError, match="weights W2 left their box"):
         fooling_weights(NETWORK, net, inputs, [BeyondWeights(eps=0.0, eps_weights=0.01)])
+
+
+class Unwanted(InputWeight):
+    """An attack that nobody should have begun."""
+
+    def perturb_all(self, at, params, x, y, chunk=256):
+        raise AssertionError("the attack has begun")
+
+
+def test_a_net_without_a_bound_is_refused_before_any_work(images):
+    network = CNN(filters=(2, 2), hidden_units=3)
+    params, some = network.init(NUMPY), images[:5]
+    labels = network.gradients(params).logits(scale(some, np.float32)).argmax(axis=-1)
+    with pytest.raises(UsageError, match="take fcnn"):
+        fooling_weights(network, params, LabelledImages(some, labels, NUMPY), [Unwanted()], certify=True)

@@ -170,6 +170,21 @@ class Keeping(Layerwise):
 
 
 @dataclass(frozen=True)
+class Remembering(Layerwise):
+    """Entry by entry; its state is the parameters that it was handed."""
+
+    name: ClassVar[str] = "remembering"
+    elementwise: ClassVar[bool] = True
+
+    def update(self, params, grads, state, t):
+        moved = {
+            name: p - self.learning_rate * (grads[name] + 0.5 * (p - state[f"before.{name}"]))
+            for name, p in params.items()
+        }
+        return moved, {f"before.{name}": p for name, p in params.items()}
+
+
+@dataclass(frozen=True)
 class Counting(Layerwise):
     """Entry by entry, with a number in its state that belongs to no parameter."""
 
@@ -184,13 +199,15 @@ class Counting(Layerwise):
         return {name: p - self.learning_rate / t * grads[name] for name, p in params.items()}, {"steps": steps}
 
 
-@pytest.mark.parametrize("optimizer", [Layerwise(0.1), Keeping(0.1), Counting(0.1)], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "optimizer", [Layerwise(0.1), Keeping(0.1), Remembering(0.1), Counting(0.1)], ids=lambda one: one.name
+)
 def test_optimizers_of_others_are_handed_what_they_ask_for(rng, optimizer):
     """One vector only where each entry is updated by itself, and arrays that the next step leaves as they are."""
     check_steps(rng, CrossEntropy(DENSE), optimizer)
     params = DENSE.init(NUMPY)
     taken = accelerate(Step(CrossEntropy(DENSE), optimizer, params, optimizer.init(params)))
-    assert isinstance(taken, FlatStep) == (optimizer.name == "keeping")
+    assert isinstance(taken, FlatStep) == (optimizer.name in ("keeping", "remembering"))
 
 
 @dataclass(frozen=True)
