@@ -6,7 +6,7 @@ update is two calls and not twenty-four. Parity tests hold all of it to `trainin
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -93,7 +93,6 @@ class FlatOptimizer:
     """
 
     optimizer: Optimizer
-    elementwise: ClassVar[bool] = True
 
     def init(self, params: Params) -> State:
         return self.optimizer.init(params)
@@ -119,7 +118,6 @@ class FlatProximal:
 
     optimizer: FlatOptimizer
     terms: tuple[Regularizer, ...]
-    elementwise: ClassVar[bool] = True
 
     def init(self, params: Params) -> State:
         return self.optimizer.init(params)

@@ -69,7 +69,6 @@ class LowRankSGD:
 
     optimizer: Optimizer
     how: LowRank
-    elementwise: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.optimizer, SGD):

@@ -41,9 +41,6 @@ class Optimizer(Settings):
 class Updates(Protocol):
     """What a step calls: an `Optimizer`, or what wraps one."""
 
-    @property
-    def elementwise(self) -> bool: ...
-
     def init(self, params: Params) -> State: ...
 
     def update(self, params: Params, grads: Params, state: State, t: int) -> tuple[Params, State]: ...
