@@ -47,7 +47,7 @@ PRELOADED = [
 
 FAST = ("fast/test_edges.py", "fast/test_training.py")
 TRAINED = ("core/test_refusals.py", "core/test_train.py", *FAST)
-INPUT_WEIGHT = ("core/test_certificates.py", "core/test_margin_bound.py", "core/test_input_weight.py")
+INPUT_WEIGHT = ("core/test_margin_bound.py", "core/test_certificates.py", "core/test_input_weight.py")
 ATTACKS = ("core/test_attacks.py", "core/test_fooling.py")
 
 TESTS = {
@@ -64,8 +64,8 @@ TESTS = {
     "refimpl/attacks/sign_step.py": (*ATTACKS, *INPUT_WEIGHT),
     "refimpl/attacks/verify.py": (*ATTACKS, *INPUT_WEIGHT),
     "refimpl/regularizers": ("core/test_regularizers.py", "core/test_parameters.py", "low_rank/", "core/test_train.py"),
-    "refimpl/regularizers/margin_bound.py": ("core/test_margin_bound.py", *INPUT_WEIGHT, "core/test_parameters.py"),
-    "refimpl/regularizers/operator_norms.py": ("core/test_margin_bound.py", *INPUT_WEIGHT),
+    "refimpl/regularizers/margin_bound.py": (*INPUT_WEIGHT, "core/test_parameters.py", "core/test_train.py"),
+    "refimpl/regularizers/operator_norms.py": (*INPUT_WEIGHT, "core/test_train.py"),
     "refimpl/measures": ("core/test_metrics.py", "core/test_refusals.py", *ATTACKS),
     "refimpl/measures/certificates.py": INPUT_WEIGHT,
     "refimpl/measures/fooling.py": ("core/test_fooling.py", "core/test_monitor.py", *INPUT_WEIGHT),

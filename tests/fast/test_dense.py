@@ -58,6 +58,7 @@ def test_other_arrays_than_numpys_get_the_readable_gradients():
 def test_it_is_the_network_that_it_speeds_up(rng):
     params, x = NET.init(NUMPY, 3), rng.uniform(size=(2, 12)).astype("f4")
     assert_array_equal(FAST.init(NUMPY, 3)["W1"], params["W1"])
+    assert_array_equal(FAST.init(NUMPY)["W1"], NET.init(NUMPY)["W1"])
     assert_array_equal(FAST.forward(params, x)[0], NET.forward(params, x)[0])
     for ours, theirs in zip(FAST.hidden(params, x), NET.hidden(params, x), strict=True):
         assert_array_equal(ours, theirs)
