@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from refimpl import DataError
-from refimpl.atomic import append_line, read_bytes, remove_temporaries, write_bytes, write_text
+from refimpl.atomic import append_line, make_folder, read_bytes, remove_temporaries, write_bytes, write_text
 
 
 def names(folder: Path) -> set[str]:
@@ -103,3 +103,13 @@ def test_what_goes_to_the_disk_is_whole(tmp_path, monkeypatch):
     write_bytes(tmp_path / "file", b"content")
     append_line(tmp_path / "file", "line")
     assert there == [[b"content"], [b"contentline\n"]]
+
+
+def test_a_folder_is_made_where_there_is_none(tmp_path):
+    for _ in range(2):
+        make_folder(tmp_path / "folder")
+        assert (tmp_path / "folder").is_dir()
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "none" / "folder"):
+        with pytest.raises(DataError, match=f"{path} cannot be made"):
+            make_folder(path)

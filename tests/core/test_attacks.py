@@ -212,9 +212,28 @@ def test_pgd_does_not_lower_the_loss_of_a_linear_model(case, eps, seed):
         assert after >= before - 1e-12
 
 
-def test_pgd_stops_where_it_should_and_not_on_the_sphere():
-    x_adv = pgd(quadratic(np.full((1, 3), 0.3)), np.zeros((1, 3)), eps=1.0, step_size=0.1, steps=50)
+@pytest.mark.parametrize("clip", [None, (0.0, 1.0)])
+@pytest.mark.parametrize("attack", [pgd, pgd_l2])
+def test_pgd_stops_where_it_should_and_not_on_the_sphere(attack, clip):
+    x_adv = attack(quadratic(np.full((1, 3), 0.3)), np.zeros((1, 3)), eps=1.0, step_size=0.1, steps=50, clip=clip)
     assert np.abs(x_adv - 0.3).max() <= 0.1 + 1e-12
+
+
+@pytest.mark.parametrize("clip", [None, (0.0, 0.25)])
+def test_each_step_asks_for_the_gradient_where_the_last_one_ended(clip):
+    """Three steps of 0.1 from 0, the third cut to the box where there is one."""
+    end = 0.3 if clip is None else 0.25
+    for attack in (pgd, pgd_l2):
+        seen = []
+        x_adv = attack(
+            lambda at, seen=seen: seen.append(at.item()) or np.ones_like(at),
+            np.zeros((1, 1)), eps=1.0, step_size=0.1, steps=3, clip=clip,
+        )  # fmt: skip
+        assert_allclose([*seen, x_adv.item()], [0.0, 0.1, 0.2, end])
+    seen = []
+    x_adv = gnm(lambda at: (np.ones((1, 1)), seen.append(at.item()) or -np.ones((1, 1, 1))), np.zeros((1, 1)),
+                eps=0.3, steps=3, clip=clip)  # fmt: skip
+    assert_allclose([*seen, x_adv.item()], [0.0, 0.1, 0.2, end])
 
 
 @given(affine_inputs())

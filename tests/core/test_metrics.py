@@ -54,6 +54,12 @@ def test_no_square_of_an_entry_over_or_underflows(scale, dtype):
         assert_allclose(condition_number(W), 4 / 3, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_condition_number_leaves_out_what_is_rounding_of_the_largest(dtype):
+    assert_allclose(condition_number(np.ones((100, 100), dtype)), 1)  # of rank one
+    assert_allclose(condition_number(np.ones((100, 100), dtype) + 100 * np.eye(100, dtype=dtype)), 2, rtol=1e-5)
+
+
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_k_equal_values_give_the_root_of_k(k):
     W = np.zeros((6, 7))

@@ -22,7 +22,7 @@ def diagonal(*rows):
 
 
 IMAGES = diagonal([7, 7, 7], [255, 51, 0], [204, 102, 51]).astype(np.uint8)
-ADVERSARIAL = diagonal([1.1, 0.1, 0.3], [0.8, 0.5, 0.2])
+ADVERSARIAL = diagonal([1.1, 0.1, 0.3], [0.8, 0.5, 0.3])
 """Of the second and the third image, which alone were classified correctly."""
 
 
@@ -33,7 +33,7 @@ def result_of(x_adv, index=(1, 2)):
 
 
 def test_perturbations_are_what_was_added_to_the_images_attacked():
-    expected = diagonal([0.1, -0.1, 0.3], [0.0, 0.1, 0.0])
+    expected = diagonal([0.1, -0.1, 0.3], [0.0, 0.1, 0.1])
     eta = perturbations(IMAGES, result_of(ADVERSARIAL))
     assert eta.dtype == np.float64
     assert_allclose(eta, expected, atol=1e-12)
@@ -48,8 +48,8 @@ def test_the_nuclear_norm_and_the_rank_are_means_over_the_images():
 
 
 def test_the_spectral_fraction_is_of_relative_changes_where_there_was_a_singular_value():
-    """Sorted, the singular values go from (1, .2, 0) to (1.1, .3, .1) and from (.8, .4, .2) to (.8, .5, .2)."""
-    mean = np.array([(0.1 + 0) / 2, (0.1 / 0.2 + 0.1 / 0.4) / 2, 0.0])
+    """Sorted, the singular values go from (1, .2, 0) to (1.1, .3, .1) and from (.8, .4, .2) to (.8, .5, .3)."""
+    mean = np.array([(0.1 + 0) / 2, (0.1 / 0.2 + 0.1 / 0.4) / 2, 0.1 / 0.2])
     assert_allclose(spectral_fraction(IMAGES, result_of(ADVERSARIAL)), mean / mean.sum(), atol=1e-9)
 
 
@@ -63,8 +63,8 @@ def test_a_fall_of_a_singular_value_counts_as_its_rise():
 def test_a_description_is_empty_where_nothing_moved():
     result = result_of(ADVERSARIAL)
     found = describe(IMAGES, result)
-    assert found["nuclear_norm"] == pytest.approx(0.3)
-    assert found["perturbation_rank"] == pytest.approx((0.5 / 0.11**0.5 + 1) / 2)
+    assert found["nuclear_norm"] == pytest.approx((0.5 + 0.2) / 2)
+    assert found["perturbation_rank"] == pytest.approx((0.5 / 0.11**0.5 + 2**0.5) / 2)
     assert found["spectral_fraction"] == spectral_fraction(IMAGES, result).tolist()
     result.distance[:] = 0
     assert describe(IMAGES, result) == {}

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import matrices, seeds, sizes
 
 from refimpl import UsageError
+from refimpl.regularizers import L1, Nuclear
 from refimpl.regularizers.joint import joint
 from refimpl.regularizers.l1 import l1, soft_threshold
 from refimpl.regularizers.nuclear import nuclear, nuclear_by_svd, singular_value_threshold
@@ -185,3 +186,17 @@ def test_regularizers_run_on_every_backend(be, rng):
     assert_allclose(be.host(value), expected_value, rtol=be.tolerance)
     for ours, theirs in zip(gradients, expected, strict=True):
         assert_allclose(be.host(ours), theirs, rtol=be.tolerance, atol=be.tolerance)
+
+
+def test_layers_and_their_lambdas_are_read_from_a_table():
+    table = {"W1": 0.01, "W2": 1}
+    for kind in (L1, Nuclear):
+        assert kind.from_table(table, "regularizers.x") == kind(table)
+        assert kind(table).table() == table
+        for wrong, message in (
+            (0.01, "must be a table of layers and their lambdas"),
+            ({"W1": "much"}, "regularizers.x"),
+            ({"W1": -0.1}, "regularizers.x: .*at least 0"),
+        ):
+            with pytest.raises(UsageError, match=message):
+                kind.from_table(wrong, "regularizers.x")
