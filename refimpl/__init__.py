@@ -17,7 +17,7 @@ In Python, the names that are exported here:
     backend namespace                     where arrays are, and the functions for them
     FCNN CNN LeNet5, fcnn cnn             networks: init, forward, hidden
     cross_entropy margins                 losses, each with a Pullback
-    gradients input_gradient              backpropagation along a tape; loss_gradient margin_gradients for attacks
+    record gradients input_gradient       backpropagation along a tape; loss_gradient margin_gradients for attacks
     attacks regularizers optimizers       fgsm, pgd, gnm, ...; l1, nuclear, joint, ...; SGD, Adam
     effective_rank effective_sparsity     measures of weights; mutual_information label_information of layers
     accuracy interval fooling             measures of networks; fooling_weights, margin_bound with perturbed weights
@@ -51,7 +51,7 @@ from .measures import (
 )
 from .networks import CNN, FCNN, LeNet5, Network, cnn, fcnn, loss_gradient, margin_gradients
 from .optimizers import SGD, Adam
-from .tape import Pullback, gradients, input_gradient
+from .tape import Pullback, gradients, input_gradient, record
 
 if TYPE_CHECKING:
     from .runs.compare import Comparison, compare
@@ -123,6 +123,7 @@ __all__ = [
     "networks",
     "open_run",
     "optimizers",
+    "record",
     "regularizers",
     "resume",
     "train",

@@ -1,7 +1,7 @@
 """The fooling ratio: attack every correctly classified test input, trust nothing, count."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Integer, UInt8
 
 from ..attacks.base import InputAttack, Perturb
+from ..attacks.input_weight import InputWeight
 from ..attacks.verify import distance, verify
 from ..backend import Array, Backend, Params, to_host
 from ..errors import NumericalError, UsageError
@@ -33,7 +34,7 @@ class LabelledImages:
     draw.
 
     Raises `UsageError` for no images, for images that are not bytes, for other labels than one an image, 0, 1, ..., and
-    for a chunk below 1.
+    for another dtype than float32 and float64, and a chunk below 1.
     """
 
     images: UInt8[np.ndarray, "examples *shape"]
@@ -57,8 +58,12 @@ class LabelledImages:
             raise UsageError(f"there must be at least one image, of at least one pixel; got the shape {images.shape}")
         if labels.min() < 0:
             raise UsageError(f"labels must be 0, 1, ..., got {labels.min()}")
-        if self.chunk < 1:
-            raise UsageError(f"a chunk must hold at least one example, got {self.chunk}")
+        if not isinstance(self.backend, Backend):
+            raise UsageError(f"expected a backend, such as backend('numpy'), got {self.backend!r}")
+        if self.dtype not in ("float32", "float64"):
+            raise UsageError(f"pixels must be float32 or float64, got {self.dtype!r}")
+        if not isinstance(self.chunk, int) or self.chunk < 1:
+            raise UsageError(f"a chunk must hold at least one example, a whole number, got {self.chunk!r}")
 
     def some(self, n: int | None, seed: int = 0) -> "LabelledImages":
         """n of them, drawn at random (`rng.drawn`), in their order; all for None, and where there are no more."""
@@ -167,8 +172,9 @@ def fooling(
     it is not that of the attacked net.
 
     Raises `NumericalError` where a gradient or a result is not finite, or a result is outside its budget, `UsageError`
-    for labels that are no classes of the network.
+    for arguments of another kind and for labels that are no classes of the network.
     """
+    check_request(network, params, inputs, attacks, InputAttack)
     gradients, argmax = network.gradients(params), inputs.backend.xp.argmax
     found: list[list[Row]] = [[] for _ in attacks]
     starts = [attack.starts() for attack in attacks]
@@ -212,6 +218,24 @@ def _prepared(attack: InputAttack, gradients: Gradients, batches: Iterable[Corre
     """How the attack perturbs, once it has seen all inputs, if it must: then they are on the device at once."""
     pairs = [(batch.x, batch.y) for batch in batches] if attack.prepares else []
     return attack.prepared(gradients, pairs) if pairs else attack.perturb
+
+
+def check_request(
+    network: Any, params: Any, inputs: Any, attacks: Any, kind: type[InputAttack] | type[InputWeight]
+) -> None:
+    """Raise `UsageError` for what cannot be attacked, and for attacks that are not a list of this kind."""
+    if not isinstance(network, Network):
+        raise UsageError(f"expected a network, such as FCNN(), got {network!r}")
+    if not isinstance(params, Mapping):
+        raise UsageError(f"expected parameters by name, as a network's init gives them, got {type(params).__name__}")
+    if not isinstance(inputs, LabelledImages):
+        raise UsageError(f"expected LabelledImages(images, labels, backend), got {type(inputs).__name__}")
+    if not isinstance(attacks, list | tuple):
+        raise UsageError(f"expected a list of attacks, got {attacks!r}")
+    example = "InputWeight(eps=0.1)" if kind is InputWeight else "PGD(eps=0.1)"
+    for attack in attacks:
+        if not isinstance(attack, kind):
+            raise UsageError(f"expected attacks such as {example}, got {attack!r}")
 
 
 def correctly_classified(gradients: Gradients, inputs: LabelledImages) -> Iterator[Correct]:

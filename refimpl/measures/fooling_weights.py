@@ -12,7 +12,7 @@ from ..backend import Params, to_host
 from ..errors import NumericalError
 from ..networks.base import Network
 from .certificates import certified, check_certifiable
-from .fooling import AttackResult, Correct, LabelledImages, Row, correctly_classified, result_of
+from .fooling import AttackResult, Correct, LabelledImages, Row, check_request, correctly_classified, result_of
 
 
 def fooling_weights(
@@ -31,9 +31,11 @@ def fooling_weights(
     the device at once, activations of a chunk of examples at a time.
 
     With `certify` the summary counts as `n_certified` the inputs whose label the bound of `certificates` holds within
-    the same radii. Raises `UsageError`, before any work, for layers the net does not have or where it has no bound,
-    `NumericalError` where a result is not finite, is outside its budget, or a certified input was fooled.
+    the same radii. Raises `UsageError`, before any work, for arguments of another kind, for layers the net does not
+    have or where it has no bound, `NumericalError` where a result is not finite, is outside its budget, or a certified
+    input was fooled.
     """
+    check_request(network, params, inputs, attacks, InputWeight)
     for attack in attacks:
         attack.radii(params)
     if certify:

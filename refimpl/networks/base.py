@@ -33,7 +33,45 @@ class Usual(NamedTuple):
 
 @dataclass(frozen=True)
 class Network(Settings):
-    """Derive from it, and register with `NETWORKS`: `init`, `forward` and `hidden` are all that a network needs."""
+    """The protocol of a network: derive from it; `init`, `forward` and `hidden` are all that a network needs.
+
+    `init` gives the first parameters by name: layer i has the weight `W{i}`, whose first axis is its outputs, and the
+    bias `b{i}`, one number an output; all are of the type asked for, on the backend given. `forward` takes them and a
+    batch, one row of pixels in [0, 1] an example, and gives the logits, one row an example, and the tape: every step
+    from the pixels to the logits in order, each with its `Pullback` and, where it has parameters, their names.
+    `hidden` gives what each layer but the last puts out, one row an example. None of them may keep anything.
+
+    For example a net of sines, attacked, trained and measured:
+
+        from dataclasses import dataclass
+        import numpy as np
+        import refimpl as ri
+
+        @dataclass(frozen=True)
+        class Sines(ri.Network):
+            units: int = 20
+
+            def init(self, backend, seed=0, dtype="float32"):
+                return ri.fcnn.init(backend, seed, (784, self.units, 10), dtype)
+
+            def forward(self, params, x):
+                tape = []
+                z = ri.record(tape, ri.layers.affine(x, params["W1"], params["b1"]), "W1", "b1")
+                t = ri.record(tape, (np.sin(z), ri.Pullback(x=lambda dt: dt * np.cos(z))))
+                return ri.record(tape, ri.layers.affine(t, params["W2"], params["b2"]), "W2", "b2"), tape
+
+            def hidden(self, params, x):
+                return [np.sin(ri.layers.affine(x, params["W1"], params["b1"])[0])]
+
+        config = ri.Config(network=Sines(), optimizer=ri.Adam(learning_rate=0.01), epochs=5)
+        run = ri.train(config, ri.load("strokes-small")).result()
+        print(run.attack("pgd", eps=0.1).fooling_ratio, run.measure(sigma2=0.1).accuracy)
+
+    Code that is to run on a GPU, too, takes its functions from `namespace(x)` instead of NumPy. A network that is
+    registered, `@NETWORKS.register("sines")` with `name: ClassVar[str] = "sines"`, is known to the command line, and
+    its runs can be kept in folders; its fields are options there if they are declared with `setting`. `for_data` makes
+    it follow the data; the other methods are for networks whose images are not square, or whose layers are factors.
+    """
 
     usual: ClassVar[Usual] = Usual()
 

@@ -12,10 +12,10 @@ from threadpoolctl import ThreadpoolController
 from ..backend import Backend, Params, to_host
 from ..backend import backend as make_backend
 from ..data import Dataset
-from ..errors import DataError, UsageError
+from ..errors import DataError, RefimplError, UsageError
 from ..layers.images import scale
 from ..networks import Network
-from ..parameters import in_order
+from ..parameters import depth, in_order
 from ..tables import html_table, percent
 from ..tape import gradients
 from ..training import EpochLog
@@ -246,17 +246,21 @@ def check_network(network: Network, params: Params, data: Dataset) -> None:
     """Raise `UsageError` unless the network does with two images what its protocol promises."""
     kind = type(network).__name__
     x = scale(data.train.images[:2], in_order(params)["b1"].dtype)
-    logits, tape = network.forward(params, x)
-    if logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < data.classes:
-        raise UsageError(
-            f"{kind}.forward gives {logits.shape} for {len(x)} images of {x.shape[1]} pixels: expected logits"
-            f" ({len(x)}, {data.classes})"
-        )
-    grads = gradients(tape, np.ones_like(logits))
+    try:
+        logits, tape = network.forward(params, x)
+        grads, hidden = gradients(tape, np.ones_like(logits)), network.hidden(params, x)
+    except RefimplError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UsageError(f"{kind} fails on two images of {x.shape[1]} pixels: {error}") from error
+    if logits.shape[:1] != (2,) or logits.ndim != 2 or logits.shape[1] < data.classes:
+        raise UsageError(f"{kind}.forward gives {logits.shape} for two images, expected logits (2, {data.classes})")
     for name, p in params.items():
-        found = grads[name].shape if name in grads else "none"
-        if found != p.shape:
-            raise UsageError(f"{kind}.forward leaves a tape whose gradient of {name} {p.shape} is {found}")
-    for number, hidden in enumerate(network.hidden(params, x), start=1):
-        if hidden.ndim != 2 or len(hidden) != len(x):
-            raise UsageError(f"{kind}.hidden gives {hidden.shape} for {len(x)} images, as representation {number}")
+        if name not in grads or grads[name].shape != p.shape:
+            found = grads[name].shape if name in grads else "missing"
+            raise UsageError(f"{kind}.forward: by its tape the gradient of {name} {p.shape} is {found}")
+    shapes = [t.shape for t in hidden]
+    if len(shapes) != depth(params) - 1 or any(len(shape) != 2 or shape[0] != 2 for shape in shapes):
+        raise UsageError(
+            f"{kind}.hidden gives {shapes} for two images, expected two rows of each of {depth(params) - 1} layers"
+        )
