@@ -143,9 +143,14 @@ def test_an_interrupt_in_an_epoch_is_gone_on_from(data, folder, monkeypatch):
 
 
 def test_training_that_fails_in_a_program_says_why_in_its_run(data):
-    with pytest.raises(ZeroDivisionError), ri.train(CONFIG, data, folder="run") as training:
-        for log in training:
-            log.epoch / 0
+    def program(training):
+        with training:
+            for log in training:
+                log.epoch / 0
+
+    training = ri.train(CONFIG, data, folder="run")
+    with pytest.raises(ZeroDivisionError):
+        program(training)
     assert (training.run.status, training.run.manifest["reason"]) == ("failed", "division by zero")
 
 
@@ -279,8 +284,8 @@ def test_results_that_cannot_be_saved_are_warned_of(data):
     with pytest.warns(ri.RefimplWarning, match="could not be saved"):
         result = run.attack("fgsm")
     assert result.file is None
+    Path("run/measure.json").mkdir()
     with pytest.warns(ri.RefimplWarning, match="could not be saved"):
-        Path("run/measure.json").mkdir()
         run.measure()
 
 
