@@ -68,7 +68,8 @@ def _train(**options: Any) -> None:
     training = resumed(resume, given, other, data_dir) if resume else created(given, derived, sources, data_dir)
     config, data, run = training.config, training.data, training.run
     assert run is not None, "this command trains in a folder"
-    what = f"{config.arch} on {data.name} ({data.source}), {config.method} training"
+    source = "" if data.source == data.name else f" ({data.source})"
+    what = f"{config.arch} on {data.name}{source}, {config.method} training"
     note(f"{run.folder}: {what}, {count(training.epochs, 'epoch')}, seed {config.seed}")
     _describe_ranks(config)
     with sigterm_interrupts():

@@ -1,16 +1,25 @@
 """Data of one's own: what is read, what is refused, and that every command takes it."""
 
 import gzip
+import importlib
 import json
+import re
+import sys
+import types
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import refimpl as ri
 from refimpl import DataError, Dataset, UsageError
 from refimpl.data import load
 from refimpl.data.idx import serialise
 from refimpl.networks import CNN, FCNN
 from refimpl.runs.folder import Run
+
+README = Path(__file__).parent.parent / "refimpl" / "data" / "README.md"
 
 
 def arrays(rng, shape=(8, 8), classes=3, n=60):
@@ -70,16 +79,17 @@ def test_where_the_sizes_do_not_say_it_the_layout_must(rng):
     ("x", "y", "words"),
     [
         (np.full((4, 2, 2), 1.5), [0, 1, 0, 1], r"x_train.*\[0, 1\].*1.5"),
-        (np.full((4, 2, 2), np.nan), [0, 1, 0, 1], "x_train"),
+        (np.full((4, 2, 2), np.nan), [0, 1, 0, 1], "x_train has values that are not finite"),
         (np.zeros((4, 2, 2), np.int64), [0, 1, 0, 1], "x_train must be uint8"),
         (np.zeros((4, 2)), [0, 1, 0, 1], "x_train must hold images"),
         (np.zeros((0, 2, 2)), [], "x_train"),
-        (np.zeros((4, 2, 2)), [0, 1, 0], "3 labels"),
+        (np.zeros((4, 2, 2)), [0, 1, 0], "x_train has 4 images, but y_train 3 labels"),
         (np.zeros((4, 2, 2)), [0, 1, 0, -1], "y_train.*-1"),
         (np.zeros((4, 2, 2)), [0, 1, 0, 256], "y_train.*256"),
         (np.zeros((4, 2, 2)), [0.0, 1.0, 0.0, 1.0], "y_train.*whole"),
         (np.zeros((4, 2, 2)), [[0], [1], [0], [1]], "y_train"),
-        (np.zeros((4, 2, 2)), [1, 1, 1, 1], "single class"),
+        (np.zeros((4, 2, 2)), [1, 1, 1, 1], "y_train has a single class"),
+        (np.zeros((4, 2, 2)), [0, 2, 0, 2], "y_test has the label 1, of which x_train has no example"),
     ],
 )
 def test_what_is_refused_names_the_array(x, y, words):
@@ -88,8 +98,20 @@ def test_what_is_refused_names_the_array(x, y, words):
         Dataset.from_arrays((x, np.array(y)), good)
 
 
+def test_a_test_set_of_one_class_is_refused():
+    good = np.zeros((4, 2, 2)), np.array([0, 1, 0, 1])
+    with pytest.raises(DataError, match="y_test has a single class"):
+        Dataset.from_arrays(good, (good[0], np.zeros(4, int)))
+
+
+@pytest.mark.parametrize(("layout", "words"), [("XYZ", "must be NCHW or NHWC"), ("NHWC", "without the channels")])
+def test_a_layout_that_means_nothing_is_refused(rng, layout, words):
+    with pytest.raises(DataError, match=words):
+        Dataset.from_arrays(arrays(rng), arrays(rng), layout=layout)
+
+
 def test_splits_of_unlike_images_are_refused(rng):
-    with pytest.raises(DataError, match="test images"):
+    with pytest.raises(DataError, match=r"x_train has images of \(8, 8\), but x_test of \(7, 8\)"):
         Dataset.from_arrays(arrays(rng, (8, 8)), arrays(rng, (7, 8)))
 
 
@@ -113,7 +135,7 @@ def test_a_folder_that_lacks_a_file_is_refused(rng, tmp_path):
     ("others", "words"),
     [
         ({"y_test": None}, "no y_test"),
-        ({"x_train": np.array([None, 1], object)}, "readable"),
+        ({"x_train": np.array([None, 1], object)}, "x_train holds Python objects"),
         ({"layout": "HW"}, "layout"),
     ],
 )
@@ -127,8 +149,22 @@ def test_an_npz_that_is_not_whole_is_refused_by_name(rng, tmp_path, others, word
 @pytest.mark.parametrize("content", [b"", b"PK no zip", b"\x80\x04N."])
 def test_what_is_no_npz_is_refused(tmp_path, content):
     (tmp_path / "broken.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"broken\.npz"):
+    with pytest.raises(DataError, match=r"broken\.npz is not an \.npz file"):
         load(str(tmp_path / "broken.npz"))
+
+
+def test_a_damaged_array_is_refused_by_name(rng, tmp_path):
+    path = write_npz(tmp_path / "mine.npz", rng)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"NUMPY") + 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"mine\.npz is not a readable \.npz file"):
+        load(path)
+
+
+def test_no_name_is_no_data_set():
+    with pytest.raises(UsageError, match="unknown data set ''"):
+        load("")
 
 
 def test_the_nets_ends_follow_the_data():
@@ -163,3 +199,45 @@ def test_a_run_knows_its_data_again(refimpl, rng, tmp_path, monkeypatch):
     write_npz(path, rng)
     refused = refimpl("attack", "runs/fcnn-mine-seed0", code=3)
     assert "other data" in refused.stderr
+
+
+@pytest.fixture
+def scikit_learn(monkeypatch, rng):
+    """scikit-learn's digits, or, where it is not installed, images of their number, shape and range."""
+    try:
+        importlib.import_module("sklearn.datasets")
+    except ImportError:
+        x, y = arrays(rng, classes=10, n=1797)
+        found = np.rint(16 * x).reshape(-1, 64), y
+        module = types.SimpleNamespace(load_digits=lambda return_X_y: found)
+        monkeypatch.setitem(sys.modules, "sklearn", types.SimpleNamespace(datasets=module))
+        monkeypatch.setitem(sys.modules, "sklearn.datasets", module)
+
+
+def test_digits_of_8_by_8_come_by_the_script_of_the_readme(refimpl, tmp_path, monkeypatch, scikit_learn):
+    monkeypatch.chdir(tmp_path)
+    (script,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    exec(compile(script, str(README), "exec"), {})
+    how = ("--optimizer", "adam", "--learning-rate", "0.01", "--epochs", 8, "--no-report")
+    refimpl("train", "--dataset", "digits.npz", *how, "--out", "run")
+    measured = json.loads(refimpl("measure", "run", "--json").stdout)
+    assert (measured["n"], measured["layers"][0]["shape"]) == (297, [20, 64])
+    assert measured["accuracy"] > 0.5
+
+
+def test_what_of_the_paper_carries_over(rng):
+    """Definitions and their bounds, budgets and balls, and that the nuclear norm of W1 lowers its effective rank."""
+    data = Dataset.from_arrays(arrays(rng, (3, 8, 8), n=200), arrays(rng, (3, 8, 8), n=50))
+    config = ri.Config(network=FCNN((192, 10, 3)), optimizer=ri.Adam(learning_rate=0.02), epochs=10, batch_size=25)
+    natural = ri.train(config, data).result()
+    regularized = ri.train(replace(config, regularizers=(ri.regularizers.Nuclear({"W1": 0.03}),)), data).result()
+    for run in (natural, regularized):
+        for layer in run.measure(sigma2=0.1).layers:
+            m, n = layer.shape
+            assert 1 <= layer.effective_rank <= min(m, n) ** 0.5 * (1 + 1e-6)
+            assert 1 <= layer.effective_sparsity <= (m * n) ** 0.5 * (1 + 1e-6)
+        weak, strong = run.attack_all([ri.attacks.PGD(eps=0.01), ri.attacks.PGD(eps=0.3)])
+        assert weak.n_fooled <= strong.n_fooled
+        assert strong.distance.max() <= 0.3 * (1 + 1e-5)
+    assert regularized.measure().layers[0].effective_rank < natural.measure().layers[0].effective_rank
+    assert min(natural.measure().accuracy, regularized.measure().accuracy) > 0.8

@@ -74,14 +74,17 @@ class Dataset:
         Images are (n, height, width), or have channels before or behind; `layout` "NCHW" or "NHWC" says which where
         the sizes do not. They are uint8, or floats in [0, 1], which become the nearest of 256 grey levels: a pixel
         moves by at most 0.002. Labels are whole numbers from 0 to 255. Raises `DataError`, naming the array, for
-        anything else, and for fewer than two classes.
+        anything else, for fewer than two classes in either part, and for labels of which there is nothing to learn.
         """
         splits = {
-            part: Split(grey_levels(images, f"x_{part}", layout), as_labels(labels, f"y_{part}"))
-            for part, (images, labels) in (("train", train), ("test", test))
+            part: _split(images, labels, part, layout) for part, (images, labels) in (("train", train), ("test", test))
         }
-        if len(np.unique(splits["train"].labels)) < 2:
-            raise DataError(f"{name}: y_train has a single class, there is nothing to tell apart")
+        shape, other = (split.images.shape[1:] for split in splits.values())
+        if shape != other:
+            raise DataError(f"x_train has images of {shape}, but x_test of {other}")
+        unknown = np.setdiff1d(splits["test"].labels, splits["train"].labels)
+        if unknown.size:
+            raise DataError(f"y_test has the label {unknown[0]}, of which x_train has no example")
         classes = 1 + int(max(split.labels.max() for split in splits.values()))
         hashes = {
             f"{part}_{kind}": hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
@@ -91,17 +94,32 @@ class Dataset:
         return cls(name, splits["train"], splits["test"], hashes, source, classes)
 
 
+def _split(images: Any, labels: Any, part: str, layout: str) -> Split:
+    x, y = grey_levels(images, f"x_{part}", layout), as_labels(labels, f"y_{part}")
+    if len(x) != len(y):
+        raise DataError(f"x_{part} has {len(x)} images, but y_{part} {len(y)} labels: they do not belong together")
+    if len(np.unique(y)) < 2:
+        raise DataError(f"y_{part} has a single class, there is nothing to tell apart")
+    return Split(x, y)
+
+
 def grey_levels(images: Any, name: str, layout: str = "") -> UInt8[np.ndarray, "n *shape"]:
     """Images as bytes, channels before height and width. Raises `DataError` as `Dataset.from_arrays` does."""
     images = np.asarray(images)
     if images.ndim not in (3, 4) or 0 in images.shape:
         raise DataError(f"{name} must hold images, N x H x W or with channels; it has the shape {images.shape}")
     if np.issubdtype(images.dtype, np.floating):
-        if not np.isfinite(images).all() or images.min() < 0 or images.max() > 1:
+        if not np.isfinite(images).all():
+            raise DataError(f"{name} has values that are not finite")
+        if images.min() < 0 or images.max() > 1:
             raise DataError(f"{name}: floats must be in [0, 1], got {images.min():g} to {images.max():g}")
         images = np.rint(images * 255).astype(np.uint8)
     if images.dtype != np.uint8:
         raise DataError(f"{name} must be uint8, or floats in [0, 1]; it is {images.dtype}")
+    if layout not in ("", "NCHW", "NHWC"):
+        raise DataError(f"the layout of {name} must be NCHW or NHWC, got {layout!r}")
+    if layout and images.ndim == 3:
+        raise DataError(f"{name} has the shape {images.shape}, without the channels of the layout {layout}")
     if images.ndim == 4 and _channels_last(images.shape, name, layout):
         images = images.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(images)
@@ -109,8 +127,6 @@ def grey_levels(images: Any, name: str, layout: str = "") -> UInt8[np.ndarray, "
 
 def _channels_last(shape: tuple[int, ...], name: str, layout: str) -> bool:
     """By `layout`, else by which end has 1, 3 or 4 channels."""
-    if layout not in ("", "NCHW", "NHWC"):
-        raise DataError(f"the layout of {name} must be NCHW or NHWC, got {layout!r}")
     before, behind = shape[1] in (1, 3, 4), shape[3] in (1, 3, 4)
     if not layout and before == behind:
         raise DataError(f"{name} has the shape {shape}: say with the key layout whether it is NCHW or NHWC")

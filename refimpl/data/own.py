@@ -6,6 +6,7 @@ import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ ROLES = {
 
 def is_path(name: str) -> bool:
     """Whether a data set's name is a file or a folder: it has a separator, ends in .npz, or is there."""
-    return "/" in name or "\\" in name or name.endswith(".npz") or Path(name).is_dir()
+    return "/" in name or "\\" in name or name.endswith(".npz") or (bool(name) and Path(name).is_dir())
 
 
 def read(path: Path) -> Dataset:
@@ -67,14 +68,26 @@ def _from_folder(folder: Path) -> Dataset:
     return replace(data, sha256={role: sha256(data) for role, (_, data) in content.items()})
 
 
+def _array(file: Any, key: str) -> np.ndarray:
+    """An array of an .npz file. Raises `ValueError`, naming the key, for one of Python objects, and a damaged one."""
+    try:
+        found: np.ndarray = file[key]
+    except ValueError as error:
+        what = "holds Python objects, not numbers" if "allow_pickle" in str(error) else f"is damaged: {error}"
+        raise ValueError(f"{key} {what}") from None
+    return found
+
+
 def _from_npz(path: Path) -> Dataset:
     content = read_bytes(path, MAX_BYTES)
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        raise DataError(f"{path} is not an .npz file, as numpy.savez writes it")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             missing = [key for key in KEYS if key not in file]
             if missing:
                 raise DataError(f"{path} has no {', '.join(missing)}; it must hold {', '.join(KEYS)}")
-            arrays = {key: file[key] for key in KEYS}
+            arrays = {key: _array(file, key) for key in KEYS}
             layout = str(file["layout"]) if "layout" in file else ""
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is not a readable .npz file: {error}") from None
