@@ -26,7 +26,20 @@ def words(text):
     return re.sub(r"\s+", " ", text)
 
 
-COMMANDS = ("train", "attack", "measure", "verify", "reproduce", "runs", "data", "bench", "doctor", "figures", "report")
+COMMANDS = (
+    "train",
+    "attack",
+    "measure",
+    "audit",
+    "verify",
+    "reproduce",
+    "runs",
+    "data",
+    "bench",
+    "doctor",
+    "figures",
+    "report",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
