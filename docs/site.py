@@ -38,7 +38,7 @@ NAMED = {
     "refimpl/bench/README.md": "performance.html",
     "docs/glossary.md": "glossary.html",
 }
-"""The addresses of Markdown files that are main pages; others are `documents/PACKAGE.html`, or named as in `docs`."""
+"""The addresses of Markdown files that are main pages; others are `documents/PACKAGE.html`, `documents/PACKAGE/NAME.html`, or named as in `docs`."""
 
 OUTSIDE = {"README.md": "index.html", "CONTRIBUTING.md": "howto/index.html", "figures/record": "figures.html"}
 """Files of the repository that are not installed, and the pages to which links to them lead."""
@@ -211,7 +211,9 @@ def _documents() -> Iterator[tuple[str, tuple[str, Path]]]:
         for path in sorted(root.rglob("*.md")):
             inside = path.relative_to(root)
             source = f"{top}/{inside.as_posix()}"
-            name = inside.with_suffix("").as_posix() if top == "docs" else f"documents/{inside.parent.name}"
+            name = inside.with_suffix("").as_posix()
+            if top != "docs":
+                name = f"documents/{name.removesuffix('/README')}"
             yield NAMED.get(source, f"{name}.html"), (source, path)
 
 
