@@ -38,7 +38,10 @@ NAMED = {
     "refimpl/bench/README.md": "performance.html",
     "docs/glossary.md": "glossary.html",
 }
-"""The addresses of Markdown files that are main pages; others are `documents/PACKAGE.html`, `documents/PACKAGE/NAME.html`, or named as in `docs`."""
+"""The addresses of Markdown files that are main pages.
+
+Others are `documents/PACKAGE.html`, `documents/PACKAGE/NAME.html`, or named as in `docs`.
+"""
 
 OUTSIDE = {"README.md": "index.html", "CONTRIBUTING.md": "howto/index.html", "figures/record": "figures.html"}
 """Files of the repository that are not installed, and the pages to which links to them lead."""
