@@ -79,7 +79,7 @@ def test_the_glossary_has_every_key_of_the_files():
 
     kinds = [kind for kind in vars(schema).values() if hasattr(kind, "__required_keys__")]
     keys = {key for kind in kinds for key in typing.get_type_hints(kind)}
-    inside = {"__metadata__", "format", "sha256", "entropy", "streams", "source"}  # of checkpoints, data and seed
+    inside = {"__metadata__", "format", "sha256", "entropy", "streams"}  # of checkpoints, data and seed
     glossary = site().texts["glossary.html"]
     assert {key for key in keys - inside if f"`{key}`" not in glossary} == set()
 
