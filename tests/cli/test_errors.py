@@ -54,7 +54,7 @@ def test_errors_are_one_line_with_their_exit_code(refimpl, arguments, code, mess
         (("--adversarial", "none", "--steps", "3"), "--steps belongs to adversarial training"),
         (("--method", "natural", "--rank", "3"), "--rank belongs to adversarial training: give --adversarial, one of"),
         (("--adversarial", "fgsm", "--steps", "3"), "--steps belongs to gnm, pgd-l2, lora-pgd and pgd, not to fgsm"),
-        (("--method", "pgd", "--norm", "2"), "--norm belongs to gnm, not to pgd"),
+        (("--method", "pgd", "--norm", "2"), "noise and universal, not to pgd"),
         (("--momentum", "0.5", "--optimizer", "adam"), "--momentum belongs to sgd, not to adam"),
         (("--beta1", "0.5"), "--beta1 belongs to adam, not to sgd"),
         (("--widths", "784,10", "--arch", "cnn"), "--widths belongs to fcnn, not to cnn"),

@@ -53,7 +53,7 @@ def test_a_bad_rank_is_refused_before_anything_is_done(refimpl, natural, rank, m
         (("--eps", "-1"), "eps must be finite and at least 0"),
         (("--surrogate", "nowhere"), "a surrogate leads a warm start"),
         (("--warm-start", "--surrogate", "nowhere"), "nowhere is not a run"),
-        (("--norm", "1"), "--norm belongs to gnm, not to lora-pgd"),
+        (("--norm", "1"), "ensemble, noise and universal, not to lora-pgd"),
         (("--warm-start", "--restarts", "2"), "needs a random start"),
         (("--eps", "0", "--match-nuclear"), "moves no image"),
     ],
