@@ -3,6 +3,7 @@
 import inspect
 import re
 from itertools import pairwise
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -28,12 +29,13 @@ from refimpl.attacks import (
     verify,
 )
 from refimpl.attacks import lora_pgd as low_rank_pgd
-from refimpl.attacks.ball import bounds, project
+from refimpl.attacks.ball import bounds, project, unit
 from refimpl.attacks.low_rank import random_factors
 from refimpl.attacks.pgd import ascent, random_point
 from refimpl.attacks.sign_step import sign_step
 from refimpl.backend import namespace
 from refimpl.layers.loss import cross_entropy, margin_directions, margins
+from refimpl.networks import Gradients
 
 DUAL = {"inf": 1, "2": 2, "1": np.inf}
 
@@ -283,6 +285,23 @@ def test_the_projection_is_the_nearest_point_and_its_order_is_free(inputs, eps, 
 
 
 # ---- restarts ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("random_start", [False, True])
+def test_pgd_starts_at_the_example_unless_at_random(rng, random_start):
+    x, seen = rng.uniform(0.3, 0.7, (2, 6)), []
+    target = Mock(spec=Gradients)
+    target.loss = lambda y: lambda at: seen.append(at) or np.ones_like(at)
+    PGD(eps=0.1, steps=1, random_start=random_start).perturb(target, x, np.zeros(2, int))
+    (start,) = seen
+    assert distance(x, start, "inf").max() <= 0.1
+    assert (start != x).all() == random_start
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
+def test_a_unit_vector_is_one_at_any_scale(scale):
+    assert_allclose(unit(scale * np.array([[[3.0, 0.0], [0.0, -4.0]]])), [[[0.6, 0.0], [0.0, -0.8]]])
+    assert_array_equal(unit(np.zeros((1, 2, 2))), np.zeros((1, 2, 2)))
 
 
 def test_of_equally_strong_attempts_the_first_is_taken():

@@ -366,6 +366,8 @@ def test_proximal_steps_make_zeros_and_lower_the_rank(small):
 
 def test_numpy_takes_the_fast_step_and_others_the_readable_one(small):
     for backend, kind in ((NUMPY, FlatStep), (FAKE, Step)):
-        step = Step(CrossEntropy(FCNN()), SGD(), FCNN().init(backend), {})
-        assert type(accelerate(step)) is kind
+        params = DENSE.init(backend)
+        for optimizer in (*OPTIMIZERS, Proximal(SGD(), (L1({"W1": 0.1}),))):
+            step = Step(CrossEntropy(DENSE), optimizer, params, optimizer.init(params))
+            assert type(accelerate(step)) is kind
         assert type(accelerate(on(backend, small))) is (GatheredExamples if backend is NUMPY else Examples)
