@@ -15,17 +15,19 @@ The mathematics knows nothing of files, the files nothing of the command line.
 In Python, the names that are exported here:
 
     backend namespace                     where arrays are, and the functions for them
-    FCNN CNN LeNet5, fcnn cnn             networks: init, forward, hidden
+    FCNN CNN LeNet5, fcnn cnn             each a Network: init, forward, hidden
     cross_entropy margins                 losses, each with a Pullback
     record gradients input_gradient       backpropagation along a tape; loss_gradient margin_gradients for attacks
     attacks regularizers optimizers       fgsm, pgd, gnm, ...; l1, nuclear, joint, ...; SGD, Adam
     effective_rank effective_sparsity     measures of weights; mutual_information label_information of layers
-    accuracy interval fooling             measures of networks; fooling_weights, margin_bound with perturbed weights
+    accuracy interval fooling             measures of networks, fooling by an AttackResult; fooling_weights, margin_bound
+                                          with perturbed weights
     load Dataset LabelledImages           data
-    Config train resume open_run          what the command line does: training as an iterator of epoch logs, a trained
-                                          run with .attack() .measure(); compare several
+    Config train resume open_run          what the command line does: Training, an iterator of epoch logs; a TrainedRun
+                                          with .measure(), and .attack() as an Evaluation says; compare, which gives a
+                                          Comparison of several
 
-Errors are RefimplError: UsageError, BackendError, DataError, NumericalError.
+Errors are RefimplError: UsageError, BackendError, DataError, NumericalError. What is no error is a RefimplWarning.
 """
 
 import importlib
@@ -134,3 +136,7 @@ def __getattr__(name: str) -> Any:
     if name not in RUNS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".runs.{RUNS[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *RUNS})
