@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from ..backend import Array, namespace
 from ..settings import setting
@@ -12,7 +12,8 @@ from .base import ATTACKS, InputAttack, Perturb, Target
 from .losses import cross_entropy
 from .norm_ball import BALLS, ball
 
-Batch = tuple[Float[Array, "batch n"], Int[Array, "batch"]]
+Batch = tuple[Array, Array]
+"""Inputs, (batch, n), and their labels; the size may differ from batch to batch."""
 
 CAP = 9.0
 """The cross-entropy, in nats, above which an example no longer counts, as in the paper."""

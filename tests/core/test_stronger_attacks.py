@@ -170,10 +170,10 @@ def test_a_loss_may_keep_its_arrays(rng):
 def test_more_classes_and_restarts_never_fool_fewer(rng):
     net = FCNN((16, 12, 10))
     params = net.init(NUMPY, seed=2, dtype="float64")
-    x = rng.uniform(size=(60, 16))
+    x = rng.uniform(size=(150, 16))
     target, y = Gradients(net, params), net.forward(params, x)[0].argmax(axis=-1)
     fooled = [
-        target.least_margin(y)(APGD(eps=0.02, steps=4, loss="dlr", targeted=True, **more).perturb(target, x, y)) < 0
+        target.least_margin(y)(APGD(eps=0.03, steps=3, loss="dlr", targeted=True, **more).perturb(target, x, y)) < 0
         for more in ({"classes": 1}, {"classes": 3}, {"classes": 9}, {"classes": 9, "restarts": 2})
     ]
     for fewer, more in pairwise(fooled):
