@@ -20,7 +20,7 @@ In Python, the names that are exported here:
     record gradients input_gradient       backpropagation along a tape; loss_gradient margin_gradients for attacks
     attacks regularizers optimizers       fgsm, pgd, gnm, ...; l1, nuclear, joint, ...; SGD, Adam
     effective_rank effective_sparsity     measures of weights; mutual_information label_information of layers
-    accuracy interval fooling             measures of networks, fooling by an AttackResult; fooling_weights, margin_bound
+    accuracy interval fooling             measures of networks, fooling as an AttackResult; fooling_weights margin_bound
                                           with perturbed weights
     load Dataset LabelledImages           data
     Config train resume open_run          what the command line does: Training, an iterator of epoch logs; a TrainedRun
