@@ -63,7 +63,7 @@ class LabelledImages:
         if self.dtype not in ("float32", "float64"):
             raise UsageError(f"pixels must be float32 or float64, got {self.dtype!r}")
         if not isinstance(self.chunk, int) or self.chunk < 1:
-            raise UsageError(f"a chunk must hold at least one example, a whole number, got {self.chunk!r}")
+            raise UsageError(f"a chunk must hold at least one example, got {self.chunk!r}")
 
     def some(self, n: int | None, seed: int = 0) -> "LabelledImages":
         """n of them, drawn at random (`rng.drawn`), in their order; all for None, and where there are no more."""

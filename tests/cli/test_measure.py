@@ -53,6 +53,24 @@ def test_runs_lists_good_and_damaged(refimpl, trained):
     assert "2/2" in refimpl("runs").stdout
 
 
+def test_runs_shows_what_attacks_found(refimpl, run, attacked):
+    found = {}
+    for name in ("fgsm", "pgd", "gnm"):
+        (found[name],) = attacked(run, "--attack", name, "--examples", 40)
+    shown = refimpl("runs", ".").stdout
+    for name, result in found.items():
+        assert f"{name} 0.05: {100 * result['fooling_ratio']:.2f} %" in shown
+    assert "more" not in shown
+    attacked(run, "--attack", "fgsm", "--eps", "0.01,0.02", "--examples", 40)
+    assert "and 2 more" in refimpl("runs", ".").stdout
+    (row,) = json.loads(refimpl("runs", ".", "--json").stdout)["runs"]
+    named = [(one["attack"].partition("-eps")[0], one["eps"]) for one in row["attacks"]]
+    assert named == [("fgsm", 0.01), ("fgsm", 0.02), ("fgsm", 0.05), ("gnm", 0.05), ("pgd", 0.05)]
+    damaged = next(run.glob("attacks/pgd*.json"))
+    damaged.write_text("{")
+    assert f"damaged: {damaged}" in refimpl("runs", ".").stdout
+
+
 def test_a_run_that_somebody_elses_process_may_be_training_is_listed_as_running(refimpl, run):
     """Its lock cannot be opened, as where the folder is read-only."""
     folder = Run.open(run)

@@ -60,7 +60,8 @@ def test_the_program_of_the_readme_runs(rng, capsys):
     assert (natural.epoch, robust.epoch) == (5, 3)
     assert robust.folder is None
     assert robust.config.start == "runs/natural"
-    assert [path.name for path in natural.folder.glob("attacks/*.json")] == [f"pgd-eps{8 / 255!r}-first20.json"]
+    (file,) = natural.folder.glob("attacks/*.json")
+    assert file.name.startswith(f"pgd-eps{8 / 255!r}-")
     assert len(capsys.readouterr().out.splitlines()) == 3 + 2 + 1 + 1
 
 
