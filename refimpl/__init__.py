@@ -132,11 +132,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in RUNS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".runs.{RUNS[name]}", __name__), name)
-
-
 def __dir__() -> list[str]:
-    return sorted({*globals(), *RUNS})
+    return sorted({*globals(), *__all__})
+
+
+if not TYPE_CHECKING:  # which would take any name for one of refimpl's
+
+    def __getattr__(name: str) -> Any:
+        if name not in RUNS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f".runs.{RUNS[name]}", __name__), name)

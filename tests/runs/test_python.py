@@ -1,5 +1,6 @@
 """What the command line does, from Python: training, attacks, measures, comparison; and networks of one's own."""
 
+import os
 import re
 import subprocess
 import sys
@@ -66,12 +67,15 @@ def test_the_program_of_the_readme_runs(rng, capsys):
 
 
 @pytest.mark.slow
-def test_the_program_of_the_readme_passes_a_strict_type_checker(tmp_path):
+def test_the_program_of_the_readme_passes_a_strict_type_checker_that_sees_mistakes(tmp_path):
     pytest.importorskip("mypy", reason="needs mypy, of the extra lint")
     (tmp_path / "program.py").write_text(program())
-    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "program.py"]
-    checked = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert checked.returncode == 0, checked.stdout
+    (tmp_path / "wrong.py").write_text("import refimpl as ri\n\nri.trian\nri.open_run('run').nonsense\n")
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "."]
+    where = {**os.environ, "MYPYPATH": str(README.parents[2]), "MYPY_CACHE_DIR": str(tmp_path / "cache")}
+    checked = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=where)
+    found = re.findall(r"^(.*): error: .*\[(.*)\]$", checked.stdout, re.MULTILINE)
+    assert found == [("wrong.py:3", "attr-defined"), ("wrong.py:4", "attr-defined")], checked.stdout
 
 
 def test_the_example_of_a_network_is_attacked_trained_and_measured(capsys):
@@ -355,6 +359,7 @@ def test_runs_are_loaded_only_when_they_are_asked_for():
     assert loaded == "[]\n"
     for name in ri.RUNS:
         assert name in ri.__all__
+        assert name in dir(ri)
         assert getattr(ri, name).__doc__
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         _ = ri.trian
