@@ -26,8 +26,8 @@ def data():
 
 @pytest.fixture(scope="module")
 def nets(data):
-    """Trained for a few epochs each: enough that some digits are fooled, and some are not."""
-    found = explore.exhibits(data, epochs=8)
+    """Trained for a few steps each, enough that some digits are fooled, and some are not."""
+    found = explore.exhibits(data, epochs=4)
     wide = ri.FCNN((784, 31, 10)).init(ri.backend("numpy"), seed=3)  # other widths than the three have
     return [*found, explore.Exhibit("other", "Untrained.", wide)]
 
