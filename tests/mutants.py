@@ -60,6 +60,16 @@ TESTS = {
     "refimpl/attacks/input_weight.py": INPUT_WEIGHT,
     "refimpl/attacks/lora_pgd.py": ("core/test_low_rank_attack.py", *ATTACKS),
     "refimpl/attacks/low_rank.py": ("core/test_low_rank_attack.py", *ATTACKS),
+    **dict.fromkeys(
+        [f"refimpl/attacks/{name}.py" for name in ("apgd", "losses", "noise", "norm_ball", "random_signs", "square")],
+        ("core/test_losses.py", "core/test_stronger_attacks.py", "core/test_smallest_perturbations.py"),
+    ),
+    **dict.fromkeys(
+        [f"refimpl/attacks/{name}.py" for name in ("deepfool", "ensemble", "fmn", "universal")],
+        ("core/test_smallest_perturbations.py", "core/test_stronger_attacks.py"),
+    ),
+    "refimpl/fast/flat.py": ("fast/test_stacked.py", *FAST),
+    "refimpl/fast/stacked.py": ("fast/test_stacked.py", *FAST),
     "refimpl/attacks/pgd_l2.py": (*ATTACKS, "core/test_low_rank_attack.py"),
     "refimpl/attacks/sign_step.py": (*ATTACKS, *INPUT_WEIGHT),
     "refimpl/attacks/verify.py": (*ATTACKS, *INPUT_WEIGHT),
