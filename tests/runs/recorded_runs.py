@@ -113,7 +113,7 @@ def hashes(root: Path) -> dict[str, str]:
         found |= _arrays(f"{name} resumed", sorted((root / name / "checkpoints").glob("*"))[-1:])
     for name, attacks in ATTACKED.items():
         for options in attacks:
-            call(f"attack {folders[name]} {options} --examples 100 --save-images")
+            call(f"attack {folders[name]} {options} --save-images")
             results = sorted((root / name / "attacks").glob("*.safetensors"))
             found |= _arrays(f"{name} {options}", results)
             for path in results:
