@@ -24,6 +24,16 @@ settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 
+WHOLE_PROGRAM = ("audit", "bench", "cli", "docs", "experiments", "figures", "interop", "runs")
+"""Folders of tests that use the library as users do, without checks of annotations: these make training up to 17 times
+as slow. The tests of the mathematics have them."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    config.update("jaxtyping_disable", item.path.parent.name in WHOLE_PROGRAM)
+
+
 @pytest.fixture(params=BACKENDS)
 def be(request: pytest.FixtureRequest) -> TestBackend:
     """Every backend there is on this machine; real CuPy carries the marker `gpu`."""

@@ -16,6 +16,8 @@ from refimpl.audit.of_run import siblings
 from refimpl.runs.folder import Run
 from refimpl.runs.schema import AuditFile
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ("train", "--dataset", "strokes-small", "--optimizer", "adam", "--learning-rate", "0.005", "--no-report")
 QUICK = ("--examples", "30", "--steps", "40", "--restarts", "1", "--queries", "20", "--draws", "5")
 

@@ -15,6 +15,8 @@ pytest.importorskip("latex2mathml", reason="the docs extra is not installed: pag
 
 from refimpl_docs import explore
 
+pytestmark = pytest.mark.slow
+
 DIGITS = 20
 BUDGETS = ((0.0, False), (0.02, False), (0.05, True), (0.1, False))
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 LESSONS = sorted((Path(__file__).parents[2] / "docs" / "lessons").glob("*.md"))
 
 

@@ -10,6 +10,8 @@ import pytest
 from refimpl_docs.frame import LINKS, WHOLE_STYLE, relative
 from refimpl_docs.site import build, site
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent.parent
 MAIN = (
     "index.html",

@@ -107,6 +107,7 @@ RECORDED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("assumption", "name"), RECORDED)
 def test_a_clone_redraws_what_is_on_record_without_training(assumption, name):
     """The numbers to the byte, and a picture that can be read at the width of a page and says what it is of."""
