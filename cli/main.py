@@ -38,6 +38,7 @@ COMMANDS = (
     "export",
     "data",
     "bench",
+    "exercise",
     "doctor",
 )
 NOT_READ = 141  # what a shell says of a process that SIGPIPE ended

@@ -24,7 +24,7 @@ WINGS = {
     **dict.fromkeys(CORE, "core"),
     **dict.fromkeys(("low_rank", "theory"), "neighbours"),
     "fast": "fast twins",
-    **dict.fromkeys(("data", "runs", "experiments", "bench", "audit", "interop", "webpage"), "machinery"),
+    **dict.fromkeys(("data", "runs", "experiments", "bench", "audit", "exercises", "interop", "webpage"), "machinery"),
 }
 MAY_IMPORT = {
     "core": {"core"},
