@@ -11,10 +11,11 @@ from refimpl.exercises import EXERCISES, Exercise, Verdict, check, solved, write
 
 from . import options
 from .console import command, note, out, printable, report, table
+from .derived import Name
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, metavar="[NAME]", type=Name(EXERCISES.names))
 @click.option(
     "--file", "path", type=click.Path(dir_okay=False, path_type=Path),
     help="The file.  [default: NAME.py in this folder]",

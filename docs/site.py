@@ -49,8 +49,8 @@ OUTSIDE = {"README.md": "index.html", "CONTRIBUTING.md": "howto/index.html", "fi
 LISTS = {
     "lessons": (
         "Lessons",
-        "In order; each has a question, a derivation, the code it became, an experiment and exercises. Others are checked"
-        " by the computer: <code>refimpl exercise</code> lists them.",
+        "In order; each has a question, a derivation, the code it became, an experiment and exercises. Others are"
+        " checked by the computer: <code>refimpl exercise</code> lists them.",
     ),
     "howto": ("How to", "Work of your own with refimpl."),
 }

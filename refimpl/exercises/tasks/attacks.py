@@ -10,7 +10,7 @@ from ..exercise import Equals, Exercise, Statement, enter
 def fgsm(
     x: Float[np.ndarray, "batch n"], gradient: Float[np.ndarray, "batch n"], eps: float
 ) -> Float[np.ndarray, "batch n"]:
-    r"""The fast gradient sign method: the point x' with |x' - x| <= eps in every pixel that raises the loss most.
+    r"""The fast gradient sign method: the point within eps of x in every pixel that raises the loss most.
 
     To first order, that is; `gradient` is the gradient of the loss by x, and pixels are not clipped. Section 3;
     lesson 4.
@@ -63,7 +63,7 @@ enter(
 def projection(
     x_adv: Float[np.ndarray, "batch n"], x: Float[np.ndarray, "batch n"], eps: float
 ) -> Float[np.ndarray, "batch n"]:
-    r"""The projection of PGD: the point nearest to x_adv within eps of x in every pixel, and in [0, 1].
+    r"""The projection of PGD: the point nearest to `x_adv` within eps of x in every pixel, and in [0, 1].
 
     Lesson 4. The pixels of x are in [0, 1].
     """
@@ -108,7 +108,7 @@ def gnm_choice(
 ) -> Int[np.ndarray, "batch"]:
     r"""The class that a step of GNM aims at: the one whose margin a step of at most h in every pixel makes least.
 
-    M_l = z_k - z_l are the margins of the clean class k, dM their gradients by the input; to first order. The result
+    $M_l = z_k - z_l$ are the margins of the clean class k, dM their gradients by the input; to first order. The result
     is the index l for each example, int64. Section 2; lesson 4.
     """
     return np.argmin(M - h * np.abs(dM).sum(axis=2), axis=1)

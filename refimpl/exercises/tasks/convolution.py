@@ -10,8 +10,8 @@ from ..exercise import Equals, Exercise, Gradient, Statement, enter
 def im2col(x: Float[np.ndarray, "H W"], k: int) -> Float[np.ndarray, "kk P"]:
     r"""The k x k patches of an image, one a column, P = (H - k + 1)(W - k + 1) of them, in reading order.
 
-    The entries of a patch are in reading order, too, so that (filter as a row) @ im2col(x, k) is the convolution of
-    Section 5 and Appendix B; lesson 3.
+    The entries of a patch are in reading order, too, so that a filter, as a row, times this matrix is the convolution
+    of Section 5 and Appendix B; lesson 3.
     """
     h, w = x.shape[0] - k + 1, x.shape[1] - k + 1
     return np.stack([x[i : i + k, j : j + k].ravel() for i in range(h) for j in range(w)], axis=1)
@@ -53,8 +53,9 @@ enter(
 
 
 def col2im(columns: Float[np.ndarray, "kk P"], k: int, H: int, W: int) -> Float[np.ndarray, "H W"]:
-    r"""The adjoint of im2col for images H x W: <im2col(x), columns> = <x, col2im(columns)> for all x.
+    r"""The adjoint of im2col for images H x W.
 
+    For all x, $\langle \mathrm{im2col}(x), c \rangle = \langle x, \mathrm{col2im}(c) \rangle$, with c the columns;
     P = (H - k + 1)(W - k + 1). Lesson 3; Appendix B.
     """
     x = np.zeros((H, W))
@@ -111,9 +112,10 @@ enter(
 
 
 def filter_gradient(x: Float[np.ndarray, "batch H W"], dy: Float[np.ndarray, "batch h w"]) -> Float[np.ndarray, "k k"]:
-    r"""dF for y_n = F * x_n, one filter F of k x k over images of one channel; k = H - h + 1 = W - w + 1.
+    r"""dF for $y_n = F * x_n$, one filter F of k x k over images of one channel; k = H - h + 1 = W - w + 1.
 
-    y_nij = sum_ab F_ab x_n(i+a)(j+b), stride 1, no padding; dy is the gradient of the loss by y. Section 5, lesson 3.
+    $y_{nij} = \sum_{ab} F_{ab}\,x_{n,i+a,j+b}$, stride 1, no padding; dy is the gradient of the loss by y. Section 5,
+    lesson 3.
     """
     h, w = dy.shape[1:]
     k = x.shape[1] - h + 1

@@ -8,7 +8,7 @@ from ..exercise import Exercise, Gradient, Statement, enter
 
 
 def tanh_dx(x: Float[np.ndarray, "batch n"], dy: Float[np.ndarray, "batch n"]) -> Float[np.ndarray, "batch n"]:
-    r"""dx for y = tanh(x), where dy is the gradient of the loss by y.
+    r"""dx for $y = \tanh x$, where dy is the gradient of the loss by y.
 
     Eq. (1); lesson 1, backpropagation by hand.
     """
@@ -37,7 +37,7 @@ enter(
 
 
 def relu_dx(x: Float[np.ndarray, "batch n"], dy: Float[np.ndarray, "batch n"]) -> Float[np.ndarray, "batch n"]:
-    r"""dx for y = max(x, 0), where dy is the gradient of the loss by y; at x = 0 the derivative is taken to be 0.
+    r"""dx for $y = \max(x, 0)$, where dy is the gradient of the loss by y; at x = 0 the derivative is taken to be 0.
 
     Section 5; lesson 1.
     """
@@ -70,9 +70,10 @@ enter(
 def affine_dx(
     x: Float[np.ndarray, "batch n"], W: Float[np.ndarray, "m n"], dy: Float[np.ndarray, "batch m"]
 ) -> Float[np.ndarray, "batch n"]:
-    r"""dx for y = x W^T + b, where dy is the gradient of the loss by y; one row an example.
+    r"""dx for $y = x W^\top + b$, where dy is the gradient of the loss by y; one row an example.
 
-    Eq. (1); lesson 1. Begin with y_ij = sum_k W_jk x_ik + b_j. In the check m = n, so that shapes hide no mistake.
+    Eq. (1); lesson 1. Begin with $y_{ij} = \sum_k W_{jk} x_{ik} + b_j$. In the check m = n, so that shapes
+    hide no mistake.
     """
     return dy @ W
 
@@ -80,7 +81,7 @@ def affine_dx(
 def affine_dW(
     x: Float[np.ndarray, "batch n"], W: Float[np.ndarray, "m n"], dy: Float[np.ndarray, "batch m"]
 ) -> Float[np.ndarray, "m n"]:
-    r"""dW for y = x W^T + b, where dy is the gradient of the loss by y; one row an example.
+    r"""dW for $y = x W^\top + b$, where dy is the gradient of the loss by y; one row an example.
 
     Eq. (1); lesson 1. In the check m = n, so that shapes hide no mistake.
     """
@@ -90,7 +91,7 @@ def affine_dW(
 def affine_db(
     x: Float[np.ndarray, "batch n"], W: Float[np.ndarray, "m n"], dy: Float[np.ndarray, "batch m"]
 ) -> Float[np.ndarray, "m"]:
-    r"""db for y = x W^T + b, where dy is the gradient of the loss by y; one row an example.
+    r"""db for $y = x W^\top + b$, where dy is the gradient of the loss by y; one row an example.
 
     Lesson 1. In the check the batch is as large as m, so that shapes hide no mistake.
     """
@@ -158,10 +159,12 @@ enter(
 )
 
 
-def cross_entropy_dz(z: Float[np.ndarray, "batch classes"], y: Int[np.ndarray, "batch"]) -> Float[np.ndarray, "..."]:
+def cross_entropy_dz(
+    z: Float[np.ndarray, "batch classes"], y: Int[np.ndarray, "batch"]
+) -> Float[np.ndarray, "batch classes"]:
     r"""The gradient by the logits z of the mean cross-entropy of labels y, shape (batch, classes).
 
-    L = (1/B) sum_i (log sum_j e^(z_ij) - z_(i y_i)), the loss of Section 5; lesson 2.
+    $L = \frac1B \sum_i \left( \log \sum_j e^{z_{ij}} - z_{i y_i} \right)$, the loss of Section 5; lesson 2.
     """
     e = np.exp(z - z.max(axis=1, keepdims=True))
     p = e / e.sum(axis=1, keepdims=True)
@@ -208,7 +211,7 @@ enter(
 
 
 def max_pool_dx(x: Float[np.ndarray, "H W"], dy: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "H W"]:
-    r"""dx for y_ij the largest of the 2 x 2 window (2i, 2j) to (2i + 1, 2j + 1) of x; H = 2h, W = 2w.
+    r"""dx for $y_{ij}$ the largest of the 2 x 2 window (2i, 2j) to (2i + 1, 2j + 1) of x; H = 2h, W = 2w.
 
     Of equal entries the first, row by row, is the largest. Section 5.
     """

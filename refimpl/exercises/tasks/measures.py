@@ -10,7 +10,7 @@ from ..exercise import Equals, Exercise, Statement, enter
 
 
 def sparsity(W: Float[np.ndarray, "m n"]) -> float:
-    r"""The effective sparsity s(W), the l1 norm over the Frobenius norm, both over the entries of W.
+    r"""The effective sparsity $s(W)$, the l1 norm over the Frobenius norm, both over the entries of W.
 
     Eq. (2); lesson 5.
     """
@@ -18,7 +18,7 @@ def sparsity(W: Float[np.ndarray, "m n"]) -> float:
 
 
 def rank(W: Float[np.ndarray, "m n"]) -> float:
-    r"""The effective rank r(W), the nuclear norm over the Frobenius norm.
+    r"""The effective rank $r(W)$, the nuclear norm over the Frobenius norm.
 
     Eq. (3); lesson 5.
     """

@@ -12,7 +12,7 @@ from ..exercise import Equals, Exercise, Gradient, Statement, enter
 
 
 def l1_gradient(W: Float[np.ndarray, "m n"]) -> Float[np.ndarray, "m n"]:
-    r"""The subgradient of least norm of the l1 norm, the sum of all |W_ij|.
+    r"""The subgradient of least norm of the l1 norm, $\sum |W_{ij}|$.
 
     Eq. (5); lesson 6. W has entries that are zero.
     """
@@ -44,7 +44,7 @@ enter(
 
 
 def soft_threshold(W: Float[np.ndarray, "m n"], t: float) -> Float[np.ndarray, "m n"]:
-    r"""The proximal step of the l1 norm: the Z that makes |Z - W|_F^2 / 2 + t |Z|_1 least.
+    r"""The proximal step of the l1 norm: the Z for which $\frac12 \|Z - W\|_F^2 + t \|Z\|_1$ is least.
 
     Lesson 6 (Donoho 1995).
     """
@@ -138,7 +138,7 @@ enter(
 
 
 def singular_value_threshold(W: Float[np.ndarray, "m n"], t: float) -> Float[np.ndarray, "m n"]:
-    r"""The proximal step of the nuclear norm: the Z that makes |Z - W|_F^2 / 2 + t |Z|_* least.
+    r"""The proximal step of the nuclear norm: the Z for which $\frac12 \|Z - W\|_F^2 + t \|Z\|_*$ is least.
 
     Lesson 6 (Cai, Candès and Shen 2010). In the check m = n, so that shapes hide no mistake.
     """
@@ -182,7 +182,7 @@ enter(
 def joint_gradient(
     W1: Float[np.ndarray, "a b"], W2: Float[np.ndarray, "c a"], W3: Float[np.ndarray, "d c"]
 ) -> Float[np.ndarray, "c a"]:
-    r"""The subgradient by W2 of the l1 norm of the product P = W3 W2 W1.
+    r"""The subgradient by W2 of the l1 norm of the product $P = W_3 W_2 W_1$.
 
     Eq. (7), whose order of factors does not chain as printed; lesson 6. In the check all are square, so that shapes
     hide no mistake.
