@@ -49,7 +49,7 @@ def check(exercise: Exercise, path: Path) -> Verdict:
     try:
         f = _function(exercise, path)
         answer = _answer(f(*copy.deepcopy(arguments)))
-        problem = _unlike(answer, np.asarray(exercise.solution(*copy.deepcopy(arguments))))
+        problem = _unlike(exercise, answer, arguments) or _not_finite(answer)
         if problem:
             return Verdict((), problem, _hint(exercise, answer, arguments))
         rows = _rows(exercise, f, answer, arguments)
@@ -69,9 +69,17 @@ def check(exercise: Exercise, path: Path) -> Verdict:
 
 def _rows(exercise: Exercise, f: Callable[..., Any], answer: np.ndarray, arguments: Arguments) -> tuple[Row, ...]:
     """Of all checks up to the first that fails, so that its hint is not lost to what goes wrong in a later one."""
+
+    def elsewhere(*others: Any) -> np.ndarray:
+        found = _answer(f(*copy.deepcopy(others)))
+        problem = _unlike(exercise, found, others)
+        if problem:
+            raise _Problem(f"at other arguments {problem}")
+        return found
+
     rows: list[Row] = []
     for one in exercise.checks:
-        rows += one.rows(f, answer, copy.deepcopy(arguments))
+        rows += one.rows(elsewhere, answer, copy.deepcopy(arguments))
         if any(row.passed is False for row in rows):
             break
     return tuple(rows)
@@ -113,15 +121,17 @@ def _answer(result: Any) -> np.ndarray:
     return np.asarray(result)
 
 
-def _unlike(answer: np.ndarray, right: np.ndarray) -> str:
+def _unlike(exercise: Exercise, answer: np.ndarray, arguments: Arguments) -> str:
     """What is wrong with the shape and the type of an answer."""
+    right = np.asarray(exercise.solution(*copy.deepcopy(arguments)))
     if answer.shape != right.shape:
         return f"the result should have the shape {right.shape}, got {answer.shape}"
-    if answer.dtype != right.dtype:
-        return f"the result should be {right.dtype}, got {answer.dtype}"
-    if not np.isfinite(answer).all():
-        return f"{(~np.isfinite(answer)).sum()} of {answer.size} entries of the result are not finite"
-    return ""
+    return "" if answer.dtype == right.dtype else f"the result should be {right.dtype}, got {answer.dtype}"
+
+
+def _not_finite(answer: np.ndarray) -> str:
+    finite = np.isfinite(answer)
+    return "" if finite.all() else f"{(~finite).sum()} of {answer.size} entries of the result are not finite"
 
 
 def _hint(exercise: Exercise, answer: np.ndarray, arguments: Arguments) -> str:

@@ -235,6 +235,22 @@ def test_inputs_that_are_changed_are_not_those_compared_with(tmp_path):
     assert not check(EXERCISES["tanh"], path).passed
 
 
+@pytest.mark.parametrize(
+    ("result", "problem"),
+    [
+        ("right(x, dy) if len(x) == 4 else np.ones((4, 6))", "should have the shape (2, 2), got (4, 6)"),
+        ("right(x, dy) if len(x) == 4 else None", "the function returns nothing"),
+        ("right(x, dy) if len(x) == 4 else 1 / 0", "answer.py, line 5: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_fits_the_first_arguments_alone_is_said_in_a_line(result, problem, tmp_path):
+    path = tmp_path / "answer.py"
+    imports = "import numpy as np\nfrom refimpl.exercises.tasks.layers import max_pool_dx as right\n\n"
+    path.write_text(f"{imports}def max_pool_dx(x, dy):\n    return {result}\n")
+    found = check(EXERCISES["max-pool"], path)
+    assert problem in found.problem
+
+
 def test_a_file_without_the_function_and_no_file(tmp_path):
     path = tmp_path / "answer.py"
     path.write_text("")
