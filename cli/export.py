@@ -20,7 +20,7 @@ TENSORBOARD = "tensorboard"
 @click.argument("folders", metavar="RUN...", type=options.FOLDER, nargs=-1, required=True)
 @click.option(
     "--to", type=click.Choice([*NAMES, TENSORBOARD]), required=True,
-    help="onnx, torch (a state_dict as safetensors, without pickle) and npz hold the network, tensorboard the history.",
+    help="onnx, torch (a state_dict as safetensors) and npz hold the network, tensorboard the history.",
 )  # fmt: skip
 @click.option(
     "--out", "path", type=click.Path(path_type=Path),

@@ -107,9 +107,9 @@ def test_what_goes_to_the_disk_is_whole(tmp_path, monkeypatch):
 
 def test_a_folder_is_made_where_there_is_none(tmp_path):
     for _ in range(2):
-        make_folder(tmp_path / "folder")
-        assert (tmp_path / "folder").is_dir()
+        make_folder(tmp_path / "outer" / "folder")
+        assert (tmp_path / "outer" / "folder").is_dir()
     (tmp_path / "file").touch()
-    for path in (tmp_path / "file", tmp_path / "none" / "folder"):
+    for path in (tmp_path / "file", tmp_path / "file" / "folder"):
         with pytest.raises(DataError, match=f"{path} cannot be made"):
             make_folder(path)

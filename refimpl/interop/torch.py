@@ -81,7 +81,7 @@ def external(module: torch.nn.Module, shape: Shape) -> ExternalNetwork:
     dtype than its parameters.
     """
     if module.training:
-        raise UsageError("the module is in training mode: call its eval() first")
+        raise UsageError("the module is in training mode: call module.eval() first")
     first = next(module.parameters(), torch.zeros(0))
 
     def function(x: Float[Array, "batch C H W"]) -> tuple[Float[Array, "batch classes"], VectorJacobian]:

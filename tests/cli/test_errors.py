@@ -48,12 +48,12 @@ def test_errors_are_one_line_with_their_exit_code(refimpl, arguments, code, mess
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--eps", "0.1"), "--eps belongs to adversarial training: give --adversarial, one of fgsm, gnm"),
+        (("--eps", "0.1"), "--eps belongs to adversarial training: give --adversarial, one of apgd, "),
         (("--clip",), "--clip belongs to adversarial training: give --adversarial"),
         (("--no-clip",), "--clip belongs to adversarial training: give --adversarial"),
         (("--adversarial", "none", "--steps", "3"), "--steps belongs to adversarial training"),
         (("--method", "natural", "--rank", "3"), "--rank belongs to adversarial training: give --adversarial, one of"),
-        (("--adversarial", "fgsm", "--steps", "3"), "--steps belongs to gnm, pgd-l2, lora-pgd and pgd, not to fgsm"),
+        (("--adversarial", "fgsm", "--steps", "3"), "pgd-l2, lora-pgd, pgd and universal, not to fgsm"),
         (("--method", "pgd", "--norm", "2"), "noise and universal, not to pgd"),
         (("--momentum", "0.5", "--optimizer", "adam"), "--momentum belongs to sgd, not to adam"),
         (("--beta1", "0.5"), "--beta1 belongs to adam, not to sgd"),

@@ -49,7 +49,7 @@ def test_layers_by_name_and_alternating_steps(refimpl, natural, attacked):
         ((*ATTACK, "--eps-weights", "W1=0.1"), "is not a list like 1=0.01,2=0.03"),
         ((*ATTACK, "--eps", "nan"), "eps must be finite"),
         ((*ATTACK, "--random-start"), "--random-start belongs to pgd, not to input-weight"),
-        ((*ATTACK, "--step-size", "0.1"), "--step-size belongs to pgd-l2 and pgd, not to input-weight"),
+        ((*ATTACK, "--step-size", "0.1"), "--step-size belongs to fmn, pgd-l2 and pgd, not to input-weight"),
         (("--attack", "pgd", "--eps-weights", "0.1"), "--eps-weights belongs to input-weight, not to pgd"),
         (("--attack", "gnm", "--certify"), "certify belongs to input-weight, not to gnm"),
     ],

@@ -204,8 +204,8 @@ def examples(shape=(3, 28, 28), dtype=np.uint8):
         (examples(), np.array([0, -1, 2]), {}, "labels must be 0, 1, ..., got -1"),
         (examples((0, 28, 28)), np.zeros(0, int), {}, "there must be at least one image"),
         (examples((3, 0)), np.zeros(3, int), {}, "there must be at least one image, of at least one pixel"),
-        (examples(), np.zeros(3, int), {"chunk": 0}, "a chunk must hold at least one example, a whole number, got 0"),
-        (examples(), np.zeros(3, int), {"chunk": -1}, "a chunk must hold at least one example, a whole number, got -1"),
+        (examples(), np.zeros(3, int), {"chunk": 0}, "a chunk must hold at least one example, got 0"),
+        (examples(), np.zeros(3, int), {"chunk": -1}, "a chunk must hold at least one example, got -1"),
     ],
 )
 def test_images_and_labels_that_do_not_fit_are_refused(images, labels, options, message):

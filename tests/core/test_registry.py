@@ -81,13 +81,14 @@ def test_entry_points_of_the_group_are_loaded_after_the_package(package, monkeyp
 @pytest.mark.parametrize(
     ("known", "names"),
     [
-        (ATTACKS, {"fgsm", "pgd", "gnm", "pgd-l2", "lora-pgd", "input-weight"}),
+        (ATTACKS, {"fgsm", "pgd", "gnm", "pgd-l2", "lora-pgd", "input-weight", "apgd", "square", "deepfool", "fmn"}
+                  | {"ensemble", "universal", "noise", "random-signs"}),
         (NETWORKS, {"fcnn", "cnn", "lenet5"}),
         (OPTIMIZERS, {"sgd", "adam"}),
         (REGULARIZERS, {"l1", "nuclear", "joint", "margin-bound", "operator-norms"}),
     ],
     ids=["attacks", "networks", "optimizers", "regularizers"],
-)
+)  # fmt: skip
 def test_the_registries_of_the_library(known, names):
     assert set(known.names()) == names
     assert known.package.startswith("refimpl.")

@@ -101,7 +101,7 @@ def test_what_a_run_folder_holds(tmp_path):
     manifest = run.manifest
     assert manifest["status"] == "finished"
     assert manifest["data"]["sha256"] == SMALL.sha256
-    assert manifest["seed"] == {"entropy": 0, "streams": ["init", "shuffle", "attack", "noise"]}
+    assert manifest["seed"] == {"entropy": 0, "streams": ["init", "shuffle", "attack", "noise", "examples"]}
     for key in ("python", "packages", "blas", "platform", "processor", "started", "ended", "seconds", "git"):
         assert key in manifest
 

@@ -1,4 +1,4 @@
-"""NumPy: the weights under our names in an .npz archive, without pickle."""
+"""NumPy: the weights under our names in an .npz archive of plain arrays."""
 
 import io
 from collections.abc import Iterator
