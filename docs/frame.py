@@ -50,6 +50,9 @@ td > a { overflow-wrap: anywhere; }
 .display math { text-align: left; }
 math { font-family: "STIX Two Math", "Latin Modern Math", "Cambria Math", math; }
 math { font-size: 1.06em; }
+@media (max-width: 40rem) {
+  .long { display: inline-block; max-width: 100%; margin: 0; overflow-y: hidden; vertical-align: bottom; }
+}
 pre { font-size: .84rem; line-height: 1.45; border-radius: .3rem; margin: .8rem 0; }
 pre code { font-size: inherit; overflow-wrap: normal; }
 pre a { color: inherit; text-decoration: underline dotted; text-underline-offset: .2em; }

@@ -71,6 +71,10 @@ def slug(heading: str) -> str:
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
+LONG = 30
+"""Characters of LaTeX from which a formula in a line may be wider than a narrow window."""
+
+
 def scrolling(html: str, label: str, kind: str = "scroll") -> str:
     """What may be wider than the page, in a box of its own that the keyboard can scroll."""
     return f'<div class="{kind}" role="region" aria-label="{escape(label)}" tabindex="0">{html}</div>'
@@ -129,7 +133,12 @@ def _code_inline(self: Any, tokens: Tokens, index: int, options: Any, env: dict[
 
 
 def _math_inline(self: Any, tokens: Tokens, index: int, options: Any, env: dict[str, Any]) -> str:
-    return mathml(tokens[index].content)
+    """A formula in a line, which does not break: one that is wider than a narrow window scrolls there."""
+    latex = tokens[index].content
+    formula = mathml(latex)
+    if len(latex) < LONG:
+        return formula
+    return f'<span class="scroll long" role="region" aria-label="Formula" tabindex="0">{formula}</span>'
 
 
 def _math_block(self: Any, tokens: Tokens, index: int, options: Any, env: dict[str, Any]) -> str:

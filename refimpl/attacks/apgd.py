@@ -95,7 +95,10 @@ def ascent(
 def _with_momentum(
     moved: Float[Array, "batch *shape"], x: Float[Array, "batch *shape"], before: Float[Array, "batch *shape"]
 ) -> Float[Array, "batch *shape"]:
-    r"""$x + a (z - x) + (1 - a)(x - x_{-1}) = a z + (1 - a)(2x - x_{-1})$ with z as `moved`; NumPy works in place."""
+    r"""The next point with momentum $1 - a$, where z is `moved`; NumPy works in place.
+
+    $$x + a (z - x) + (1 - a)(x - x_{-1}) = a z + (1 - a)(2x - x_{-1})$$
+    """
     if not isinstance(moved, np.ndarray):
         return MOMENTUM * moved + (1 - MOMENTUM) * (2 * x - before)
     inertia = before * -0.5
