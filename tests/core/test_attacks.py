@@ -306,7 +306,7 @@ def test_a_unit_vector_is_one_at_any_scale(scale):
 
 def test_of_equally_strong_attempts_the_first_is_taken():
     attempts = np.array([[[1.0, 0.0], [3.0, 0.0]], [[1.0, 1.0], [2.0, 1.0]], [[1.0, 2.0], [2.0, 2.0]]])
-    assert_array_equal(strongest(lambda at: at[:, 0], attempts), [[1.0, 0.0], [2.0, 1.0]])
+    assert_array_equal(strongest(lambda at: at[:, 0], list(attempts)), [[1.0, 0.0], [2.0, 1.0]])
 
 
 @given(seeds, st.integers(2, 5))
