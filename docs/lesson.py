@@ -118,6 +118,7 @@ class Runner:
         printed = io.StringIO()
         with warnings.catch_warnings(), styled(), contextlib.redirect_stdout(printed):
             warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", "invalid value encountered in (dot|matmul)")  # BLAS: of lanes it discards
             pyplot.switch_backend("agg")
             try:
                 exec(compile("\n" * line + content, self.where, "exec"), self.variables)
