@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ..runs.presets import Table, merged
+from ..settings import PIXELS
 
 BATCH = 128
 """Of the fully connected net, over which a loss is summed instead of averaged."""
@@ -11,18 +12,25 @@ SUMMED: Table = {"optimizer": {"sgd": {"learning_rate": 0.001 * BATCH}}}
 """The gradient of a sum is that of the mean, `BATCH` times as long; the regularizers are not summed."""
 
 ADAM: Table = {"optimizer": {"adam": {}}}
+ADAM_CNN: Table = {"optimizer": {"adam": {"learning_rate": 0.001}}}
 HALF_CLEAN: Table = {"adversarial_fraction": 0.5}
 
 
 @dataclass(frozen=True)
 class Assumption:
-    """Settings of natural training, of what continues it, of adversarial training besides; a factor of every lambda."""
+    """Settings of natural training, of what continues it, of adversarial training besides; a factor of every lambda;
+    and whether attacks keep pixels in [0, 1], those trained against as well as those that are measured."""
 
     words: str
     natural: Table
     tuned: Table
     adversarial: Table = field(default_factory=dict)
     lambdas: float = 1.0
+    clipped: bool = False
+
+    def first(self) -> Table:
+        """The settings of natural training."""
+        return merged(self.natural, self._monitored)
 
     def applied(self, method: Table) -> Table:
         """The settings of training by a method of `METHODS`, which continues natural training."""
@@ -30,7 +38,13 @@ class Assumption:
             term: {name: lam * self.lambdas for name, lam in table.items()}
             for term, table in method.get("regularizer", {}).items()
         }
-        return merged(self.tuned, method, {"regularizer": scaled}, self.adversarial if "attack" in method else {})
+        against: Table = {"attack": {name: {"clip": PIXELS} for name in method.get("attack", {}) if self.clipped}}
+        adversarial = merged(self.adversarial, against) if "attack" in method else {}
+        return merged(self.tuned, self._monitored, method, {"regularizer": scaled}, adversarial)
+
+    @property
+    def _monitored(self) -> Table:
+        return {"monitor_clip": PIXELS} if self.clipped else {}
 
 
 ASSUMPTIONS: dict[str, dict[str, Assumption]] = {
@@ -79,6 +93,26 @@ ASSUMPTIONS: dict[str, dict[str, Assumption]] = {
             "as adam, ten times every lambda",
             ADAM | {"epochs": 150}, ADAM | {"epochs": 40}, HALF_CLEAN, 10.0,
         ),
+        "adam-clipped": Assumption(
+            "Adam at the same rate, natural training past its best; adversarial batches half clean, pixels in [0, 1]",
+            ADAM | {"epochs": 150}, ADAM | {"epochs": 110}, HALF_CLEAN, clipped=True,
+        ),
+        "adam-clipped-long": Assumption(
+            "as adam-clipped, tuned for as long as trained",
+            ADAM | {"epochs": 150}, ADAM | {"epochs": 150}, HALF_CLEAN, clipped=True,
+        ),
+        "adam-clipped-fifth": Assumption(
+            "as adam-clipped, a fifth of an adversarial batch clean",
+            ADAM | {"epochs": 150}, ADAM | {"epochs": 110}, {"adversarial_fraction": 0.8}, clipped=True,
+        ),
+        "adam-clipped-whole": Assumption(
+            "as adam-clipped, adversarial batches whole",
+            ADAM | {"epochs": 150}, ADAM | {"epochs": 110}, clipped=True,
+        ),
+        "literal-clipped": Assumption(
+            "as literal, pixels in [0, 1]",
+            {"epochs": 240}, {"epochs": 60}, clipped=True,
+        ),
     },
     "cnn": {
         "literal": Assumption(
@@ -88,6 +122,26 @@ ASSUMPTIONS: dict[str, dict[str, Assumption]] = {
         "half-clean": Assumption(
             "as literal, adversarial batches half clean",
             {"epochs": 62}, {"epochs": 8}, HALF_CLEAN,
+        ),
+        "half-clean-clipped": Assumption(
+            "as half-clean, pixels in [0, 1]",
+            {"epochs": 62}, {"epochs": 8}, HALF_CLEAN, clipped=True,
+        ),
+        "adam-clipped": Assumption(
+            "Adam at 0.001 throughout, adversarial batches half clean, pixels in [0, 1]",
+            ADAM_CNN | {"epochs": 12}, ADAM_CNN | {"epochs": 8}, HALF_CLEAN, clipped=True,
+        ),
+        "adam-clipped-long": Assumption(
+            "as adam-clipped, tuned for as long as trained",
+            ADAM_CNN | {"epochs": 12}, ADAM_CNN | {"epochs": 12}, HALF_CLEAN, clipped=True,
+        ),
+        "adam-clipped-whole": Assumption(
+            "as adam-clipped, adversarial batches whole",
+            ADAM_CNN | {"epochs": 12}, ADAM_CNN | {"epochs": 8}, clipped=True,
+        ),
+        "adam-tuned-clipped": Assumption(
+            "natural training as literal, then as adam-clipped",
+            {"epochs": 62}, ADAM_CNN | {"epochs": 8}, HALF_CLEAN, clipped=True,
         ),
     },
 }  # fmt: skip

@@ -68,7 +68,7 @@ def plan(
             folder = f"{arch}-{name}"
             shared: Table = {"network": {arch: {}}, "dataset": amount.datasets[arch], "seed": seed} | KEPT[arch]
             source = f"{folder}/{SOURCE}-seed{seed}"
-            first = Config.from_table(merged(shared, assumption.natural, _epochs(amount, arch, 0)))
+            first = Config.from_table(merged(shared, assumption.first(), _epochs(amount, arch, 0)))
             experiments.append(Experiment(source, SOURCE, name, first))
             for method in methods_of(arch)[1:]:
                 if methods and method not in methods:

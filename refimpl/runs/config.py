@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from ..attacks import ATTACKS, PAPERS, InputAttack, input_attacks
@@ -16,7 +16,7 @@ from ..parameters import weights
 from ..registry import Registry
 from ..regularizers import REGULARIZERS, Regularizer
 from ..regularizers.base import in_order
-from ..settings import Settings, kinds, nearest, setting
+from ..settings import PIXELS, Box, Settings, kinds, nearest, setting
 from ..training import AdversarialInputs, AdversarialWeights, CrossEntropy, Objective, Regularized, Step
 from .presets import METHODS
 
@@ -80,6 +80,9 @@ class Config(Settings):
         usual="auto: fooling with --adversarial, else none", choices=("auto", *MONITORS),
     )  # fmt: skip
     monitor_examples: int = setting(1000, "Number of test images that are monitored, drawn at random.", at_least=1)
+    monitor_clip: Box | None = setting(
+        None, "Attacks that are monitored keep pixels in [0, 1], also where none is trained against.", flag=PIXELS
+    )
     start: str = setting("", "The run whose weights were the first.")
     checkpoint_every: int = setting(10, "Epochs between checkpoints.", at_least=1)
     threads: int = setting(
@@ -229,16 +232,17 @@ class Config(Settings):
         return MONITORS[("fooling" if self.attack else "none") if self.monitor == "auto" else self.monitor]
 
     def paper_attack(self, name: str) -> InputAttack:
-        """One of the paper's attacks, with the budget and clipping that the net is trained against, if in its norm."""
+        """One of the paper's attacks, with the budget and clipping that the net is trained against, if in its norm.
+
+        Pixels are kept in `monitor_clip` where that is given.
+        """
         kind: Any = ATTACKS[name]
-        if self.attack and self.attack.name == name:
-            return self.attack
         same = self.attack is not None and self.attack.ball == kind().ball and not self.attack.smallest
-        settings: dict[str, Any] = {"eps": self.attack.eps} if self.attack and same else {}
-        if self.attack:
-            settings["clip"] = self.attack.clip
-        attack: InputAttack = kind(**settings)
-        return attack
+        attack: InputAttack = kind(eps=self.attack.eps) if self.attack and same else kind()
+        if self.attack and self.attack.name == name:
+            attack = self.attack
+        clip = self.monitor_clip or (self.attack.clip if self.attack else None)
+        return replace(attack, clip=clip)
 
     def monitored_attacks(self) -> list[InputAttack]:
         names = [*PAPERS, *([] if self.attack is None or self.attack.name in PAPERS else [self.attack.name])]

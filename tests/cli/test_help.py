@@ -109,8 +109,8 @@ def test_refimpl_is_a_module_too():
         (("verify", "gr"), {"gradients"}),
         (("exercise", "nu"), {"nuclear-norm"}),
         (("figures", "low-rank-"), {"low-rank-attack", "low-rank-training"}),
-        (("figures", "--assumption", "lit"), {"literal"}),
-        (("reproduce", "--assumption", "half"), {"half-clean"}),
+        (("figures", "--assumption", "lit"), {"literal", "literal-clipped"}),
+        (("reproduce", "--assumption", "half"), {"half-clean", "half-clean-clipped"}),
     ],
 )
 def test_the_shell_completes_names(main, words, found):

@@ -12,6 +12,7 @@ from refimpl.networks import FCNN, fcnn
 from refimpl.runs.config import Config
 from refimpl.runs.fit import fit
 from refimpl.runs.folder import Run
+from refimpl.settings import PIXELS
 from refimpl.training import Monitor, catastrophic_overfitting
 from refimpl.training.monitor import due, unmonitored
 
@@ -88,6 +89,22 @@ def test_what_a_run_monitors(settings, names, mutual_information):
     assert ("mi" in config.monitored) == mutual_information
     if config.attack:
         assert all(attack.eps == config.attack.eps for attack in attacks)
+
+
+@pytest.mark.parametrize(
+    ("settings", "clip"),
+    [
+        ({}, None),
+        ({"monitor_clip": PIXELS}, PIXELS),
+        ({"attack": PGD()}, None),
+        ({"attack": PGD(clip=PIXELS)}, PIXELS),
+        ({"attack": PGD(), "monitor_clip": PIXELS}, PIXELS),
+    ],
+)
+def test_where_monitored_attacks_keep_their_pixels(settings, clip):
+    config = Config(monitor="fooling", **settings)
+    assert {attack.clip for attack in config.monitored_attacks()} == {clip}
+    assert config.attack == settings.get("attack")
 
 
 def ratio(attack, value):

@@ -59,6 +59,15 @@ def test_the_settings_of_an_assumption_are_written_out_once():
     )  # fmt: skip
 
 
+def test_clipped_pixels_are_those_of_every_attack():
+    runs = {run.method: run.config for run in plan("paper", "fcnn", ["adam-clipped"], [0])}
+    assert runs["pgd"].attack == PGD(clip=(0.0, 1.0))
+    assert runs["natural"].attack is None
+    assert {attack.clip for run in runs.values() for attack in run.monitored_attacks()} == {(0.0, 1.0)}
+    unclipped = plan("paper", "fcnn", ["adam-long"], [0])
+    assert {attack.clip for run in unclipped for attack in run.config.monitored_attacks()} == {None}
+
+
 def test_a_loss_summed_over_the_batch_is_a_longer_step_and_a_smaller_lambda():
     """W - 0.001 (sum of gradients + lambda G) = W - 0.128 (their mean + lambda / 128 G)."""
     (_, run) = plan("paper", "fcnn", ["summed"], seeds=[0], methods=["l1-0.01"])
