@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from ..backend import Params
 from ..parameters import n_classes
 from ..validation import check_labels
+from . import products
 from .activations import activate, derivative
 
 
@@ -37,13 +38,14 @@ class DenseBuffers:
 
     def forward(self, x: Float[np.ndarray, "batch n"]) -> None:
         """Fill `h`."""
-        inputs = x.T
-        for W, b, h in zip(self.W, self.b, self.h, strict=True):
-            np.dot(W, inputs, out=h)
+        for i, (W, b, h) in enumerate(zip(self.W, self.b, self.h, strict=True)):
+            if i:
+                np.dot(W, self.h[i - 1], out=h)
+            else:
+                products.outputs(W, x, out=h)
             np.add(h, b, out=h)
             if h is not self.h[-1]:
                 activate(self.activation, h)
-            inputs = h
 
     @property
     def logits(self) -> Float[np.ndarray, "batch classes"]:
@@ -85,7 +87,7 @@ class DenseBuffers:
         """Gradient with respect to x, into `out`."""
         for i in reversed(range(1, len(self.W))):
             self._through(i)
-        np.dot(self.dz[0].T, self.W[0], out=out)
+        products.inputs(self.dz[0], self.W[0], out=out)
 
     def value_and_grad(
         self, x: Float[np.ndarray, "batch n"], t: Float[np.ndarray, "batch classes"], grads: Params

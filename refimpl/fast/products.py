@@ -1,0 +1,37 @@
+"""Products of a weight with many examples, in blocks for which OpenBLAS has kernels of its own.
+
+On processors with AVX-512, OpenBLAS (0.3.17 and later) does not pack matrices whose product takes at most a million
+multiplications. A weight that is small enough is therefore multiplied by 32 examples at a time, in one call.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+EXAMPLES = 32
+MULTIPLICATIONS = 10**6
+
+
+def outputs(W: Float[np.ndarray, "m n"], x: Float[np.ndarray, "batch n"], out: Float[np.ndarray, "m batch"]) -> None:
+    r"""$W x^\top$, one example a column, into `out`."""
+    blocks, whole = _blocks(W, len(x))
+    if blocks:
+        columns = out[:, :whole].reshape(len(W), blocks, EXAMPLES).transpose(1, 0, 2)
+        np.matmul(W, x[:whole].reshape(blocks, EXAMPLES, -1).transpose(0, 2, 1), out=columns)
+    if whole < len(x):
+        np.matmul(W, x[whole:].T, out=out[:, whole:])
+
+
+def inputs(dz: Float[np.ndarray, "m batch"], W: Float[np.ndarray, "m n"], out: Float[np.ndarray, "batch n"]) -> None:
+    r"""$\mathrm{d}z^\top W$, the gradient with respect to the inputs of a layer, one example a row, into `out`."""
+    blocks, whole = _blocks(W, len(out))
+    if blocks:
+        rows = dz[:, :whole].reshape(len(W), blocks, EXAMPLES).transpose(1, 2, 0)
+        np.matmul(rows, W, out=out[:whole].reshape(blocks, EXAMPLES, -1))
+    if whole < len(out):
+        np.matmul(dz[:, whole:].T, W, out=out[whole:])
+
+
+def _blocks(W: Float[np.ndarray, "m n"], batch: int) -> tuple[int, int]:
+    """How many blocks there are, and how many examples they hold together; none where one would be too large."""
+    blocks = batch // EXAMPLES if W.size * EXAMPLES <= MULTIPLICATIONS else 0
+    return blocks, blocks * EXAMPLES
