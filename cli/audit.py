@@ -82,7 +82,7 @@ def _audited(
 ) -> dict[str, Any]:
     """The audit of one run as plain data, saved beside it where that can be written."""
     run = open_run(folder, where)
-    found = siblings(Run.open(folder))
+    found = siblings(Run.open(folder), warn)
     paths = [
         (kind, path)
         for kind, given in named.items()

@@ -13,8 +13,8 @@ from ..measures import LabelledImages, certified, interval
 from ..parameters import as_matrix, weights
 from ..runs.compare import comparable
 from ..runs.config import Config
-from ..runs.folder import Run, list_runs
-from ..runs.trained import TrainedRun
+from ..runs.folder import Run, Warn, list_runs
+from ..runs.trained import TrainedRun, warn_in_python
 from .carry_out import Audit
 from .checklist import answered
 from .checks.worst_case import found_by
@@ -81,12 +81,13 @@ def is_natural(config: Config) -> bool:
     return not (config.attack or config.regularizers or config.low_rank or config.adversarial_weights)
 
 
-def siblings(run: Run) -> list[tuple[str, Path]]:
+def siblings(run: Run, warn: Warn = warn_in_python) -> list[tuple[str, Path]]:
     """Runs beside this one that can be surrogates, each with its kind: at most two of another seed, two natural ones.
 
-    Of the latter the run that this one started from comes first, then those of the same seed.
+    Of the latter the run that this one started from comes first, then those of the same seed. `warn` is told of damaged
+    runs, which are left out.
     """
-    same = [other for other in _neighbours(run) if other.config.network == run.config.network]
+    same = [other for other in _neighbours(run, warn) if other.config.network == run.config.network]
     seeds = [o for o in same if o.config.seed != run.config.seed and _settings(o) == _settings(run)]
     natural = [] if is_natural(run.config) else [other for other in same if is_natural(other.config)]
     start = Path(run.config.start).resolve() if run.config.start else None
@@ -95,7 +96,7 @@ def siblings(run: Run) -> list[tuple[str, Path]]:
     return found + [("natural", other.folder) for other in natural[:MOST]]
 
 
-def _neighbours(run: Run) -> Iterator[Run]:
+def _neighbours(run: Run, warn: Warn) -> Iterator[Run]:
     """Other whole runs in the folder above, trained on the same data."""
     for other in list_runs(run.folder.resolve().parent):
         if other.folder.resolve() == run.folder.resolve():
@@ -103,8 +104,8 @@ def _neighbours(run: Run) -> Iterator[Run]:
         try:
             if other.manifest["data"]["sha256"] == run.manifest["data"]["sha256"] and other.latest():
                 yield other
-        except (DataError, UsageError):  # a damaged run is no surrogate
-            continue
+        except (DataError, UsageError) as error:
+            warn(f"{other.folder.name} cannot be a surrogate: {error}")
 
 
 def _settings(run: Run) -> dict[str, Any]:

@@ -120,6 +120,17 @@ def test_siblings_are_trained_alike_or_naturally(runs):
     assert found("narrow") == []
 
 
+def test_a_damaged_sibling_is_named_and_left_out(runs, tmp_path):
+    for name in ("natural", "twin"):
+        shutil.copytree(runs / name, tmp_path / name)
+    for damaged in (tmp_path / "twin" / "checkpoints").glob("*.safetensors"):
+        damaged.write_bytes(b"no weights")
+    said = []
+    assert siblings(Run.open(tmp_path / "natural"), said.append) == []
+    assert [message.partition(":")[0] for message in said] == ["twin cannot be a surrogate"]
+    assert "checkpoints" in said[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
