@@ -47,6 +47,8 @@ def test_the_denominator_is_the_correctly_classified(net, images):
     assert summary["n_fooled"] == result.fooled.sum() > 0
     assert summary["fooling_ratio"] == summary["n_fooled"] / 240
     assert summary["robust_accuracy"] == (240 - summary["n_fooled"]) / 300
+    for name in ("attack", "eps", "n", "n_correct", "n_fooled", "accuracy", "robust_accuracy", "fooling_ratio"):
+        assert getattr(result, name) == summary[name]
     low, high = summary["fooling_ratio_interval_95"]
     assert low <= summary["fooling_ratio"] <= high
 

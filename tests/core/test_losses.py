@@ -90,6 +90,8 @@ def test_other_classes_come_likeliest_first_and_without_the_label(seed):
 def test_the_least_margin_is_the_smallest_of_the_margins(seed):
     z, y, _ = logits(seed)
     assert_allclose(least_margin(z, y), margins(z, y)[0].min(axis=-1), rtol=1e-12)
+    of_models = least_margin(np.stack([z, -z]), np.stack([y, y]))
+    assert_allclose(of_models, [least_margin(z, y), least_margin(-z, y)], rtol=1e-12)
 
 
 @pytest.mark.parametrize("net", [FCNN((16, 8, 5)), CNN(filters=(2, 3), hidden_units=5, side=12)], ids=["fcnn", "cnn"])
