@@ -69,6 +69,7 @@ TESTS = {
         ("core/test_smallest_perturbations.py", "core/test_stronger_attacks.py"),
     ),
     "refimpl/fast/flat.py": ("fast/test_stacked.py", *FAST),
+    "refimpl/fast/products.py": ("fast/test_products.py",),
     "refimpl/fast/stacked.py": ("fast/test_stacked.py", *FAST),
     "refimpl/attacks/pgd_l2.py": (*ATTACKS, "core/test_low_rank_attack.py"),
     "refimpl/attacks/sign_step.py": (*ATTACKS, *INPUT_WEIGHT),

@@ -58,6 +58,7 @@ def test_nobody_correct_no_ratio(net, images):
     assert result.summary["n_correct"] == 0
     assert math.isnan(result.summary["fooling_ratio"])
     assert '"fooling_ratio": null' in to_json(result.summary)
+    assert result.x_adv.shape == (0, 784)
 
 
 @pytest.mark.parametrize("name", ["fgsm", "pgd", "gnm"])

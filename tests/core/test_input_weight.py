@@ -111,6 +111,18 @@ def quadratic(target_x, target_W):
     return lambda x, params: target_x - x, lambda x, params: {"W1": target_W - params["W1"], "b1": params["b1"]}
 
 
+def test_a_step_is_a_tenth_of_each_radius(rng):
+    x, params = rng.normal(size=(3, 4)), {"W1": rng.normal(size=(2, 4)), "W2": np.ones((2, 2)), "b1": np.ones(2)}
+    by_inputs, _ = quadratic(x + 9, params["W1"])
+    budget = InputWeight(eps=0.5, eps_weights={"W1": 0.1, "W2": 0.4}, steps=1)
+    x_adv, moved = input_weight(
+        by_inputs, lambda x, params: {name: -p for name, p in params.items()}, x, params, budget
+    )
+    assert_allclose(x_adv, x + 0.05)
+    assert_allclose(moved["W1"], params["W1"] - 0.01 * np.sign(params["W1"]))
+    assert_allclose(moved["W2"], np.full((2, 2), 0.96))
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_far_maxima_are_approached_to_the_corner_of_the_boxes(rng, mode):
     x, params = rng.normal(size=(3, 4)), {"W1": rng.normal(size=(2, 4)), "b1": np.ones(2)}

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import budgets, seeds
 
 from refimpl import CNN, FCNN, LabelledImages, UsageError, fooling
-from refimpl.attacks import ATTACKS, PGDL2, LoraPGD, lora_pgd, pgd_l2, verify
+from refimpl.attacks import ATTACKS, PGDL2, LoraPGD, input_attacks, lora_pgd, pgd_l2, verify
 from refimpl.attacks.lora_pgd import factor_gradients
 from refimpl.attacks.low_rank import Factors, random_factors, truncated, truncated_factors
 from refimpl.layers.images import scale
@@ -261,6 +261,10 @@ class Watched:
 
     def image_shape(self, n):
         return SHAPE
+
+
+def test_it_alone_follows_a_surrogate():
+    assert {name for name in input_attacks() if ATTACKS[name].follows_surrogate} == {"lora-pgd"}
 
 
 def test_a_warm_start_is_one_step_along_the_surrogate_truncated(rng):

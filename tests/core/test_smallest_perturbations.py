@@ -1,6 +1,7 @@
 """DeepFool, FMN, universal perturbations, targeted steps and the ensemble: known optima, and what each promises."""
 
 import re
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -48,6 +49,14 @@ def nearest_boundary(A, x, norm):
     k = (x @ A.T).argmax(axis=-1)
     M, dM = Linear(A).margins(k)(x)
     return k, (M / np.linalg.norm(dM, ord=DUAL[norm], axis=-1)).min(axis=-1)
+
+
+def test_deepfools_defaults_are_those_of_its_settings():
+    defaults = {
+        name: one.default for name, one in signature(deepfool).parameters.items() if one.default is not one.empty
+    }
+    assert {"steps": DeepFool().steps, "overshoot": DeepFool().overshoot} == {"steps": 50, "overshoot": 0.02}
+    assert defaults == {"steps": 50, "overshoot": 0.02, "norm": "2", "clip": None}
 
 
 @settings(max_examples=10)

@@ -11,7 +11,7 @@ from refimpl import SGD, Adam, NumericalError, UsageError
 from refimpl.attacks import FGSM, GNM, PGD
 from refimpl.backend import to_host
 from refimpl.data import Dataset, Split, on
-from refimpl.networks import FCNN
+from refimpl.networks import CNN, FCNN
 from refimpl.optimizers import Proximal
 from refimpl.regularizers import L1, Joint, MarginBound, Nuclear, OperatorNorms
 from refimpl.training import AdversarialInputs, AdversarialWeights, CrossEntropy, Regularized, Schedule, Step, train
@@ -155,3 +155,11 @@ def test_it_waits_for_the_device_once_an_epoch(data, method, unchecked):
 def test_models_that_differ_in_more_are_refused(others, words):
     with pytest.raises(UsageError, match=words):
         stacked_step([alone(0, objective(), (), SGD(0.1)), others])
+
+
+def test_convolutional_models_are_refused():
+    network = CNN(filters=(2, 2), side=12, hidden_units=3, classes=3)
+    params, optimizer = network.init(NUMPY), SGD(0.1)
+    one = Step(CrossEntropy(network), optimizer, params, optimizer.init(params))
+    with pytest.raises(UsageError, match="stacks are of fully connected networks, not of cnn"):
+        stacked_step([one, one])

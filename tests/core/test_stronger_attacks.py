@@ -27,9 +27,9 @@ from refimpl.attacks import (
     random_signs,
     verify,
 )
-from refimpl.attacks.apgd import checkpoints
+from refimpl.attacks.apgd import ascent, checkpoints
 from refimpl.attacks.losses import Point
-from refimpl.attacks.norm_ball import ball
+from refimpl.attacks.norm_ball import InfBall, ball
 from refimpl.attacks.restarts import one_by_one
 from refimpl.attacks.square import draw, side, square
 from refimpl.fast import accelerate
@@ -316,3 +316,21 @@ def test_half_of_the_random_signs_are_positive():
 def test_what_makes_no_sense_is_refused(make, message):
     with pytest.raises(UsageError, match=re.escape(message)):
         make()
+
+
+@pytest.mark.parametrize(("rising", "halved"), [(16, True), (17, False)])  # three quarters of 22 are 16.5
+def test_apgd_halves_its_step_where_less_than_three_quarters_of_its_steps_raised_the_loss(rising, halved):
+    sizes, first = [], checkpoints(100)[0]
+    losses = iter([0.0, *range(1, rising + 1), *([0.5] * 100)])
+
+    class Watched(InfBall):
+        def step(self, at, gradient, size):
+            sizes.append(float(size[0]))
+            return super().step(at, gradient, size)
+
+    def loss(x):
+        return Point(np.array([float(next(losses))]), np.ones_like(x), np.array([False]))
+
+    ascent(loss, np.zeros((1, 2)), Watched(np.zeros((1, 2)), 0.25), 100)
+    assert first == 22
+    assert sizes[: first + 1] == [0.5] * first + [0.25 if halved else 0.5]
