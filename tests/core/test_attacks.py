@@ -602,3 +602,8 @@ def test_a_zero_gradient_moves_nothing_on_any_backend(be):
     moved = fgsm(lambda x: be.array(gradient), be.array(x), eps=0.1)
     assert_allclose(be.host(moved), [[0.2, 0.5, 0.6]], rtol=1e-6)
     assert_array_equal(be.host(moved)[0, ::2], be.host(be.array(x))[0, ::2])
+
+
+def test_the_length_of_a_step_follows_the_budget():
+    assert PGD(eps=0.3).step_size == pytest.approx(0.03)
+    assert PGDL2(eps=0.25, steps=9).step_size == pytest.approx(0.05)

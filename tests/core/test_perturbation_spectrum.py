@@ -53,6 +53,13 @@ def test_the_spectral_fraction_is_of_relative_changes_where_there_was_a_singular
     assert_allclose(spectral_fraction(IMAGES, result_of(ADVERSARIAL)), mean / mean.sum(), atol=1e-9)
 
 
+def test_a_black_image_has_no_singular_value_to_change():
+    images = diagonal([0, 0], [255, 51]).astype(np.uint8)
+    adversarial = diagonal([0.1, 0.1], [0.9, 0.25])
+    found = spectral_fraction(images, result_of(adversarial, (0, 1)))
+    assert_allclose(found, np.array([0.1, 0.25]) / 0.35, rtol=1e-9)
+
+
 def test_a_fall_of_a_singular_value_counts_as_its_rise():
     images = diagonal([255, 51], [255, 51]).astype(np.uint8)
     adversarial = diagonal([1.1, 0.2], [0.9, 0.25])

@@ -1,6 +1,7 @@
 """DeepFool, FMN, universal perturbations, targeted steps and the ensemble: known optima, and what each promises."""
 
 import re
+from dataclasses import fields
 from inspect import signature
 
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import linear_classifiers
 
 from refimpl import FCNN, LabelledImages, UsageError, fooling
-from refimpl.attacks import APGD, FGSM, FMN, PGD, DeepFool, Ensemble, Universal, deepfool, fmn, verify
-from refimpl.attacks.losses import cross_entropy, margin_loss, observed
+from refimpl.attacks import APGD, FGSM, FMN, PGD, DeepFool, Ensemble, Square, Universal, apgd, deepfool, fmn, verify
+from refimpl.attacks.losses import Point, cross_entropy, margin_loss, observed
 from refimpl.attacks.norm_ball import size
+from refimpl.attacks.square import square
 from refimpl.layers.loss import LossAt, margin_directions, margins
 from refimpl.networks import Gradients
 
@@ -51,12 +53,18 @@ def nearest_boundary(A, x, norm):
     return k, (M / np.linalg.norm(dM, ord=DUAL[norm], axis=-1)).min(axis=-1)
 
 
-def test_deepfools_defaults_are_those_of_its_settings():
-    defaults = {
-        name: one.default for name, one in signature(deepfool).parameters.items() if one.default is not one.empty
-    }
-    assert {"steps": DeepFool().steps, "overshoot": DeepFool().overshoot} == {"steps": 50, "overshoot": 0.02}
-    assert defaults == {"steps": 50, "overshoot": 0.02, "norm": "2", "clip": None}
+@pytest.mark.parametrize(("function", "kind"), [(deepfool, DeepFool), (fmn, FMN), (apgd, APGD), (square, Square)])
+def test_defaults_of_functions_are_those_of_settings(function, kind):
+    settings = {one.name: one.default for one in fields(kind) if one.name in ("steps", "overshoot", "p")}
+    parameters = signature(function).parameters
+    assert {name: parameters[name].default for name in settings if name in parameters} == settings
+
+
+def test_deepfool_may_stop_on_the_boundary():
+    found = deepfool(
+        lambda at, rows: (at - 1.0, np.ones((len(at), 1, 1))), np.full((1, 1), 3.0), overshoot=0.0, steps=1
+    )
+    assert_allclose(found, 1.0, atol=2e-4)
 
 
 @settings(max_examples=10)
@@ -86,6 +94,27 @@ def test_fmn_comes_near_the_boundary_of_linear_classifiers_and_never_stops_befor
 
 def observe(A, k):
     return observed(Linear(A), margin_loss, k)
+
+
+def test_the_radius_of_fmn_shrinks_where_it_fools_and_grows_where_it_does_not():
+    """One pixel from 0, fooled beyond 1: radius by radius."""
+    steps, moved, radius, smallest, found = 12, 0.0, 0.0, np.inf, False
+    for k in range(steps):
+        cosine = (1 + np.cos(np.pi * k / steps)) / 2
+        gamma, step = 0.001 + 0.049 * cosine, 0.5 * (0.01 + 0.99 * cosine)
+        fooled = moved > 1
+        if fooled:
+            smallest, found = min(moved, smallest), True
+            radius = min(radius * (1 - gamma), smallest)
+        else:
+            radius = radius * (1 + gamma) if found else moved + (1 + 1e-6) * (1 - moved)
+        moved = min(moved + step, radius)
+    assert 1 < smallest < 1.02
+
+    def loss(x):
+        return Point(x[:, 0] - 1, np.ones_like(x), x[:, 0] > 1)
+
+    assert_allclose(fmn(loss, np.zeros((1, 1)), steps=steps, step_size=0.5), smallest, rtol=1e-5)
 
 
 @pytest.mark.parametrize("norm", ["inf", "2"])
@@ -165,6 +194,7 @@ def test_the_ensemble_fools_what_any_of_its_members_fools(rng):
     every = fooled(ensemble)
     first, *_ = members = ensemble.members()
     assert [type(member).__name__ for member in members] == ["APGD", "APGD", "FMN", "Square"]
+    assert [member.targeted for member in members[:2]] == [False, True]
     assert (fooled(first) <= every).all()
     assert 0 < fooled(first).sum() <= every.sum() < 30
 

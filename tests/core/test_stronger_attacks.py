@@ -210,6 +210,10 @@ def test_the_sides_of_the_squares_are_the_papers():
     areas = [0.8, 0.8, 0.4, 0.4, 0.2, 0.2, 0.1, 0.05, 0.025, 0.8 / 128, 0.8 / 512]
     assert sides == [max(1, round(np.sqrt(area * 784))) for area in areas]
     assert side(6, 5_000, 0.8, (1, 28, 28)) == sides[2]
+    halvings = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+    for query in range(1, 9_999):
+        passed = sum(query * 10_000 // 9_999 > halving for halving in halvings)
+        assert side(query, 9_999, 0.8, (1, 280, 280)) == round(280 * np.sqrt(0.8 / 2**passed))
     assert side(1, 10_000, 1.0, (1, 4, 9)) == 4
 
 
