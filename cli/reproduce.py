@@ -22,14 +22,23 @@ from refimpl.experiments import (
     results,
     schedule,
 )
+from refimpl.experiments.costs import costs
 from refimpl.experiments.run_experiment import RESULT
-from refimpl.experiments.tables import claims_in_words, numbers_in_words, of_paper
+from refimpl.experiments.tables import (
+    claim_in_words,
+    claims_in_words,
+    costs_in_words,
+    costs_table,
+    effects,
+    numbers_in_words,
+    of_paper,
+)
 from refimpl.experiments.verdict import Comparison, compare, verdict
 from refimpl.runs.presets import PAPERS
 from refimpl.runs.results import to_json
 
 from . import options
-from .console import Bar, count, note, out, percent, report, table
+from .console import Bar, count, note, out, percent, printable, report, table
 from .executors import cluster, processes
 from .main import INTERRUPTED
 from .session import sigterm_interrupts
@@ -154,7 +163,7 @@ def _run(experiments: Sequence[Experiment], given: dict[str, Any]) -> None:
 def _judge(experiments: Sequence[Experiment], given: dict[str, Any]) -> None:
     """Write the verdict and show it. Raises `VerdictError` where it is worse than that on record."""
     root = given["root"]
-    found = {"profile": given["profile"], **verdict(results(root))}
+    found = {"profile": given["profile"], **verdict(results(root)), "costs": costs(root)}
     write_text(root / "verdict.json", to_json(found) + "\n")
     recorded = record()
     against = compare(found, recorded) if recorded and recorded["profile"] == given["profile"] else None
@@ -163,9 +172,10 @@ def _judge(experiments: Sequence[Experiment], given: dict[str, Any]) -> None:
     else:
         show(found)
         done = sum(_done(root, one) for one in experiments)
-        out.print(f"runs: {done} of {len(experiments)} done; they and verdict.json are in {root}", markup=False)
-        out.print(f"numbers: {numbers_in_words(found)}")
-        out.print(f"claims: {claims_in_words(found)}; {_against(against)}")
+        said = f"runs: {done} of {len(experiments)} done, {costs_in_words(found)}; they and verdict.json are in {root}"
+        out.print(printable(said), soft_wrap=True, markup=False)
+        out.print(f"numbers: {numbers_in_words(found)}", soft_wrap=True)
+        out.print(f"claims: {claims_in_words(found)}; {_against(against)}", soft_wrap=True)
     if against and against.worse:
         raise VerdictError(f"worse than on record: {'; '.join(against.worse)}")
 
@@ -179,15 +189,11 @@ def _against(comparison: Comparison | None) -> str:
 
 def show(found: dict[str, Any]) -> None:
     _show_numbers(found["numbers"])
-    claims = [(row["claim"], row["dataset"], row["words"], row["verdict"]) for row in found["claims"]]
+    claims = [(row["claim"], row["dataset"], row["words"], claim_in_words(row)) for row in found["claims"]]
     table(("claim", "data", "the paper", "verdict"), claims, words=4)
-    effects = [
-        (row["claim"], effect["assumption"], effect["effect"], effect["verdict"], f"{effect['mean']:+.3g}",
-         "" if effect["n"] == 1 else "{:+.3g} to {:+.3g}".format(*effect["interval_95"]))
-        for row in found["claims"] for effect in row["effects"]
-    ]  # fmt: skip
-    out.print()
-    table(("claim", "assumption", "effect", "verdict", "difference", "95 % interval over seeds"), effects, words=4)
+    for _, header, rows in (effects(found), costs_table(found)):
+        out.print()
+        table(header, rows, words=4 if "verdict" in header else 2)
     out.print()
 
 

@@ -182,16 +182,17 @@ def summarize(statements: list[dict[str, Any]], gradients: list[dict[str, Any]])
 
 
 def summary_lines(summary: dict[str, Any], examples: int) -> list[str]:
-    lines = []
+    """Three: statements, derivatives, time."""
+    statements = derivatives = "not asked for"
     if any(summary[key] for key in ("hold", "refuted_as_expected", "not_refuted", "unexpected")):
         undecided = f", {n} not refuted with {examples} examples" if (n := summary["not_refuted"]) else ""
-        lines.append(
-            f"statements: {summary['hold']} hold, {summary['refuted_as_expected']} refuted as expected and hold as"
+        statements = (
+            f"{summary['hold']} hold, {summary['refuted_as_expected']} refuted as expected and hold as"
             f" corrected{undecided}, {summary['unexpected']} unexpected"
         )
     if summary["derivatives"]:
-        lines.append(f"derivatives: {summary['derivatives']} comparisons, {summary['derivatives_wrong']} wrong")
-    return [*lines, f"{summary['seconds']:.0f} seconds"]
+        derivatives = f"{summary['derivatives']} comparisons, {summary['derivatives_wrong']} wrong"
+    return [f"statements: {statements}", f"derivatives: {derivatives}", f"{summary['seconds']:.0f} seconds"]
 
 
 def show(statements: list[dict[str, Any]], gradients: list[dict[str, Any]]) -> None:

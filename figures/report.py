@@ -64,7 +64,6 @@ def _page(found: dict[str, Any], root: Path) -> str:
     sections = [
         Section("terms", "Terms", definitions(TERMS)),
         *_tables(found),
-        Section("effects", "Effects behind the claims", _effects(found)),
         *_figures(root),
     ]
     return webpage("The paper, reproduced", summary, sections, made_with(**_facts(found, root)))
@@ -104,21 +103,6 @@ def _tables(found: dict[str, Any]) -> Iterator[Section]:
             named.append([name, words, *numbers])
         columns = [first, "what is assumed", *others]
         yield Section(_anchor(title), title, table(f"{title}: test accuracies", columns, named))
-
-
-def _effects(found: dict[str, Any]) -> str:
-    columns = ["claim", "assumption", "effect", "verdict", "difference", "95 % interval over seeds"]
-    rows = [
-        [row["claim"], one["assumption"], one["effect"], one["verdict"], f"{one['mean']:+.3g}", _interval(one)]
-        for row in found["claims"]
-        for one in row["effects"]
-    ]
-    return table("Each effect under each assumption: mean difference over seeds", columns, rows)
-
-
-def _interval(effect: dict[str, Any]) -> str:
-    low, high = effect["interval_95"]
-    return "" if low is None else f"{low:+.3g} to {high:+.3g}"
 
 
 def _anchor(title: str) -> str:

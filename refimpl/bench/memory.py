@@ -3,10 +3,9 @@
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any
 
-STATUS = Path("/proc/self/status")
+from ..runs.usage import STATUS, memory
 
 
 def peak_bytes(prepare: Callable[..., Callable[[], object]], *arguments: Any) -> int | None:
@@ -22,11 +21,6 @@ def peak_bytes(prepare: Callable[..., Callable[[], object]], *arguments: Any) ->
 
 def _growth(prepare: Callable[..., Callable[[], object]], arguments: tuple[Any, ...]) -> int:
     work = prepare(*arguments)
-    before = _status("VmRSS")
+    before = memory("VmRSS")
     work()
-    return _status("VmHWM") - before
-
-
-def _status(key: str) -> int:
-    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith(key))
-    return 1024 * int(line.split()[1])
+    return memory("VmHWM") - before

@@ -1,5 +1,6 @@
 """The reproduced tables as text: Markdown for the README, rows for a page."""
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from typing import Any
 from .assumptions import ASSUMPTIONS, JUDGED
 from .paper import ACCURACY, DATASETS, TOLERANCE
 from .plan import SOURCE
+from .verdict import SMALL, UNSUPPORTED
 
 TITLES = {"fcnn": "Table 1, fully connected net, MNIST", "cnn": "Table 2, CNN, Fashion-MNIST"}
 NETS = {"fcnn": "Fully connected net", "cnn": "CNN"}
@@ -15,15 +17,75 @@ Table = tuple[str, list[str], list[list[str]]]
 
 
 def tables(found: dict[str, Any]) -> list[Table]:
-    """A title, a header and rows of cells for each table of the paper, and for its claims.
+    """A title, a header and rows of cells for each table of the paper, for its claims, their effects, and the costs.
 
     Of other data than the paper's there is no comparison with its numbers.
     """
     made = [made for arch in TITLES if (made := _accuracies(arch, found["numbers"]))]
-    claims = [[row["claim"], row["words"], row["verdict"]] for row in found["claims"]]
+    claims = [[row["claim"], row["words"], claim_in_words(row)] for row in found["claims"]]
     others = sorted({row["dataset"] for row in found["claims"] if not of_paper(row)})
     title = f"Claims, measured on {' and '.join(others)}" if others else "Claims"
-    return [*made, (title, ["", "the paper", "verdict"], claims)]
+    more = [table for table in (effects(found), costs_table(found)) if table[2]]
+    return [*made, (title, ["", "the paper", "verdict"], claims), *more]
+
+
+def claim_in_words(row: dict[str, Any]) -> str:
+    """The verdict on a claim, and on what it depends."""
+    by_assumption = row.get("by_assumption", {})
+    if len(set(by_assumption.values())) < 2:
+        return row["verdict"]
+    return f"{row['verdict']}: " + ", ".join(f"{name} {said}" for name, said in by_assumption.items())
+
+
+def effects(found: dict[str, Any]) -> Table:
+    """What each claim rests on, the effects that decide it first, with what so many seeds could have shown."""
+    rows = [
+        [claim["claim"], one["assumption"], one["effect"], _effect_in_words(one),
+         f"{one['mean']:+.3g}", _interval(one["interval_95"]), _or_nothing(one["smallest_effect"]),
+         _or_nothing(one["of_interest"]), str(one["n"])]
+        for claim in found["claims"] for one in claim["effects"] if "smallest_effect" in one
+    ]  # fmt: skip
+    header = ["claim", "assumption", "effect", "verdict", "difference", "95 % interval", "could have been shown",
+              "of interest", "seeds"]  # fmt: skip
+    return "Effects", header, rows
+
+
+def _effect_in_words(one: dict[str, Any]) -> str:
+    said = [] if one["verdict"] == SMALL else [one["verdict"]]
+    if one["interest_excluded"] and one["verdict"] != UNSUPPORTED:
+        said.append(f"no fall larger than {one['of_interest']:.3g}")
+    return ", ".join([*said, *([] if one["decides"] else ["decides nothing"])])
+
+
+def _interval(ends: Sequence[float | None]) -> str:
+    low, high = (math.nan if end is None else end for end in ends)
+    return f"{low:+.3g} to {high:+.3g}" if math.isfinite(high - low) else ""
+
+
+def _or_nothing(number: float | None) -> str:
+    return "" if number is None or not math.isfinite(number) else f"{number:.3g}"
+
+
+def costs_table(found: dict[str, Any]) -> Table:
+    """What training took, by net and assumption."""
+    rows = []
+    for row in found.get("costs", ()):
+        peak = row["peak_memory_bytes"]
+        about = "about " if row["estimated"] else ""
+        rows.append(
+            [row["arch"], row["assumption"], str(row["runs"]), f"{about}{row['core_hours']:.3g}", f"{row['hours']:.3g}",
+             "not known" if peak is None else f"{peak / 2**20:.0f} MiB", ", ".join(row["processors"])]
+        )  # fmt: skip
+    return "Costs of training", ["net", "assumption", "runs", "core hours", "hours", "peak memory", "processor"], rows
+
+
+def costs_in_words(found: dict[str, Any]) -> str:
+    """Core hours in all, and the largest peak."""
+    rows = found.get("costs", [])
+    peaks = [row["peak_memory_bytes"] for row in rows if row["peak_memory_bytes"] is not None]
+    memory = f", at most {max(peaks) / 2**20:.0f} MiB" if peaks else ""
+    about = "about " if any(row["estimated"] for row in rows) else ""
+    return f"{about}{sum(row['core_hours'] for row in rows):.3g} core hours of training{memory}"
 
 
 def of_paper(row: dict[str, Any]) -> bool:

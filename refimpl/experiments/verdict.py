@@ -5,18 +5,17 @@ import statistics
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import numpy as np
-from scipy.special import stdtrit
-
 from ..errors import DataError
 from ..runs.presets import METHODS
 from .assumptions import ASSUMPTIONS, JUDGED
 from .claims import CLAIMS, Effect, PaperClaim, Result
+from .paired import LEVEL, Paired, holm
 from .paper import ACCURACY, DATASETS, TOLERANCE, TOLERANCE_REASON
 from .plan import CONTROL, PROFILES
 from .quantities import fooling
 
 SUPPORTED, UNSUPPORTED, DEPENDS, UNDECIDED = "supported", "not supported", "depends on the assumption", "undecided"
+SMALL = "no effect of interest"
 Rows = list[dict[str, Any]]
 
 
@@ -76,15 +75,20 @@ def _reproduces(mean: float, paper: float) -> bool:
 
 
 def _claim(claim: PaperClaim, results: list[Result]) -> dict[str, Any]:
-    """Supported under an assumption when each effect is; undecided where an interval holds 0, or one seed ran."""
-    effects = []
+    """Supported under an assumption where all of its effects are; undecided where too little is known, or one seed ran.
+
+    All of several effects are shown with an error of at most the level of one test (Berger 1982), so that "supported"
+    needs no correction. What speaks against a claim is any one of them: those tests are corrected (Holm 1979).
+    """
+    effects, by_assumption = [], {}
     for name in JUDGED[claim.arch]:
         runs = [result for result in _of(claim.arch, results) if result["assumption"] == name]
-        effects += [{"assumption": name, **row} for effect in claim.effects if (row := _effect(effect, runs))]
-    by_assumption = {
-        name: _together([row["verdict"] for row in effects if row["assumption"] == name])
-        for name in dict.fromkeys(row["assumption"] for row in effects)
-    }
+        deciding = _effects(claim.effects, runs)
+        beside = _effects(claim.beside, runs)
+        effects += [{"assumption": name, "decides": True, **row} for row in deciding]
+        effects += [{"assumption": name, "decides": False, **row} for row in beside]
+        if deciding:
+            by_assumption[name] = _together([row["verdict"] for row in deciding])
     verdicts = set(by_assumption.values())
     said = verdicts.pop() if len(verdicts) == 1 else DEPENDS if verdicts else UNDECIDED
     return {
@@ -93,12 +97,19 @@ def _claim(claim: PaperClaim, results: list[Result]) -> dict[str, Any]:
         "dataset": _of(claim.arch, results)[0]["dataset"],
         "words": claim.words,
         "verdict": said,
+        "by_assumption": by_assumption,
         "effects": effects,
     }
 
 
-def _effect(effect: Effect, runs: list[Result]) -> dict[str, Any] | None:
-    """The mean difference over the seeds that both ran, with its 95 % interval (Student); None without any."""
+def _effects(effects: Iterable[Effect], runs: list[Result]) -> Rows:
+    """Of those that any seed ran: the mean difference, its 95 % interval, what could have been shown, the verdict."""
+    found = [(row, paired) for effect in effects if (measured := _effect(effect, runs)) for row, paired in [measured]]
+    against = holm([paired.p_above(-row["of_interest"]) for row, paired in found])
+    return [row | _decided(row, p <= LEVEL) for (row, _), p in zip(found, against, strict=True)]
+
+
+def _effect(effect: Effect, runs: list[Result]) -> tuple[dict[str, Any], Paired] | None:
     of = {(run["method"], run["seed"]): effect.quantity(run) for run in runs}
     if isinstance(effect.baseline, str):
         against = {seed: value for (method, seed), value in of.items() if method == effect.baseline}
@@ -107,27 +118,32 @@ def _effect(effect: Effect, runs: list[Result]) -> dict[str, Any] | None:
     by_seed = {str(seed): of[effect.method, seed] - against[seed] for seed in against if (effect.method, seed) in of}
     if not by_seed:
         return None
-    differences = list(by_seed.values())
-    n, mean = len(differences), statistics.fmean(differences)
-    half = float(stdtrit(n - 1, 0.975)) * float(np.std(differences, ddof=1)) / math.sqrt(n) if n > 1 else math.inf
-    said = SUPPORTED if mean + half < 0 else UNSUPPORTED if mean - half > 0 else UNDECIDED
-    return {
+    paired = Paired(tuple(by_seed.values()))
+    row = {
         "effect": effect.words,
-        "mean": mean,
-        "interval_95": [mean - half, mean + half],
-        "n": n,
+        "mean": paired.mean,
+        "interval_95": list(paired.interval()),
+        "smallest_effect": paired.smallest_effect(),
+        "of_interest": effect.of_interest(statistics.fmean(against[int(seed)] for seed in by_seed)),
+        "n": len(by_seed),
         "by_seed": by_seed,
-        "verdict": said,
     }
+    return row, paired
+
+
+def _decided(row: dict[str, Any], excluded: bool) -> dict[str, Any]:
+    """The verdict on one effect; `excluded` says that a fall of interest is."""
+    low, high = row["interval_95"]
+    said = SUPPORTED if high < 0 else UNDECIDED if not excluded else UNSUPPORTED if low > 0 else SMALL
+    return {"interest_excluded": excluded, "verdict": said}
 
 
 def _together(verdicts: list[str]) -> str:
-    if UNSUPPORTED in verdicts:
-        return UNSUPPORTED
-    return UNDECIDED if UNDECIDED in verdicts else SUPPORTED
+    return next(one for one in (UNSUPPORTED, SMALL, UNDECIDED, SUPPORTED) if one in verdicts)
 
 
-RANKS = {UNSUPPORTED: 0, UNDECIDED: 1, DEPENDS: 2, SUPPORTED: 3}
+RANKS = {UNSUPPORTED: 0, SMALL: 1, UNDECIDED: 1, DEPENDS: 2, SUPPORTED: 3}
+"""Of claims: to know that an effect is small is no worse than not to know."""
 
 
 class Comparison(NamedTuple):

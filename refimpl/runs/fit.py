@@ -1,6 +1,5 @@
 """Training a run to its last epoch, from wherever it was left, to the bits of a run that was never stopped."""
 
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,6 +22,7 @@ from .folder import Run, Warn
 from .manifest import differences, environment, now
 from .results import to_line
 from .schema import Manifest
+from .usage import Usage
 
 
 def fit(
@@ -166,9 +166,9 @@ def _forget_after(run: Run, epoch: int, last: int) -> None:
 
 @contextmanager
 def _recorded(run: Run, manifest: Manifest) -> Iterator[dict[str, Any]]:
-    """Write to the manifest how the body ended: as it says itself, interrupted, or failed and why; and its seconds."""
+    """Write to the manifest how the body ended, as it says itself, interrupted, or failed and why; and what it took."""
     ended: dict[str, Any] = {"status": "interrupted"}
-    began = time.monotonic()
+    usage = Usage()
     try:
         yield ended
     except BrokenPipeError:
@@ -178,8 +178,17 @@ def _recorded(run: Run, manifest: Manifest) -> Iterator[dict[str, Any]]:
             ended |= {"status": "failed", "reason": str(error) or type(error).__name__}
         raise
     finally:
-        seconds = round(manifest["seconds"] + time.monotonic() - began, 3)
-        run.write_manifest({**manifest, **ended, "ended": now(), "seconds": seconds})
+        run.write_manifest({**manifest, **ended, "ended": now(), **_taken(manifest, usage)})
+
+
+def _taken(before: Manifest, usage: Usage) -> dict[str, Any]:
+    """With what it took before it was interrupted; nothing of the cores where that is not known."""
+    found: dict[str, Any] = {"seconds": round(before["seconds"] + usage.seconds, 3)}
+    if "cpu_seconds" in before:
+        peaks = [peak for peak in (before.get("peak_memory_bytes"), usage.peak_memory) if peak is not None]
+        found["cpu_seconds"] = round(before["cpu_seconds"] + usage.cpu_seconds, 3)
+        found["peak_memory_bytes"] = max(peaks, default=None)
+    return found
 
 
 def _save(run: Run, last: Checkpoint) -> int:

@@ -64,6 +64,7 @@ class Run:
                     "status": "running",
                     "started": now(),
                     "seconds": 0.0,
+                    "cpu_seconds": 0.0,
                     **({"checkpoint": 0} if start else {}),
                     "data": {"name": data.name, "source": data.source, "sha256": data.sha256},
                     "seed": {"entropy": config.seed, "streams": list(STREAMS)},

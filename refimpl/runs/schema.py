@@ -40,12 +40,15 @@ class Manifest(TypedDict):
     """manifest.json.
 
     `checkpoint` is the epoch of the newest checkpoint there was when the manifest was written; `history_sha256` is that
-    of history.jsonl, of a finished run; `reason` says why one failed.
+    of history.jsonl, of a finished run; `reason` says why one failed. `seconds` are of the clock, `cpu_seconds` of all
+    cores, and `peak_memory_bytes` the most memory that the process held, while the run was trained and monitored.
     """
 
     status: Literal["running", "finished", "interrupted", "failed"]
     started: str
     seconds: Annotated[float, msgspec.Meta(ge=0)]
+    cpu_seconds: NotRequired[Annotated[float, msgspec.Meta(ge=0)]]
+    peak_memory_bytes: NotRequired[Count | None]
     data: DataHashes
     seed: Seed
     python: str
@@ -257,10 +260,19 @@ class PaperNumber(TypedDict):
 
 
 class ClaimEffect(TypedDict):
+    """`smallest_effect` is what the seeds could have shown, `of_interest` the smallest fall that is of interest.
+
+    Older ones lack both, and whether an effect decides its claim.
+    """
+
     assumption: str
+    decides: NotRequired[bool]
     effect: str
     mean: float | None
     interval_95: Interval
+    smallest_effect: NotRequired[float | None]
+    of_interest: NotRequired[float | None]
+    interest_excluded: NotRequired[bool]
     n: Positive
     by_seed: NotRequired[dict[str, float | None]]
     verdict: str
@@ -272,7 +284,21 @@ class Claim(TypedDict):
     dataset: str
     words: str
     verdict: str
+    by_assumption: NotRequired[dict[str, str]]
     effects: list[ClaimEffect]
+
+
+class Cost(TypedDict):
+    """What training the runs of a net under an assumption took; `estimated` runs, older ones, without CPU time."""
+
+    arch: str
+    assumption: str
+    runs: Positive
+    core_hours: Annotated[float, msgspec.Meta(ge=0)]
+    hours: Annotated[float, msgspec.Meta(ge=0)]
+    estimated: Count
+    peak_memory_bytes: Count | None
+    processors: list[str]
 
 
 class Verdict(TypedDict):
@@ -281,6 +307,7 @@ class Verdict(TypedDict):
     profile: str
     numbers: list[PaperNumber]
     claims: list[Claim]
+    costs: NotRequired[list[Cost]]
 
 
 Header = TypedDict("Header", {"__metadata__": NotRequired[dict[str, str]]})

@@ -34,8 +34,9 @@ def test_verify_shows_what_holds_and_what_does_not(shown):
     assert re.search(r"but with W = \[\[.*\]\], image = \[\[", result.stdout)
     assert re.search(r"2 statements, 300 examples each, in \d processes: about \d+ seconds", result.stderr)
     assert "verifying: 2/2 statements" in result.stderr
-    *_, counts, seconds = result.stdout.splitlines()
+    *_, counts, derivatives, seconds = result.stdout.splitlines()
     assert counts == "statements: 1 hold, 1 refuted as expected and hold as corrected, 0 unexpected"
+    assert derivatives == "derivatives: not asked for"
     assert re.fullmatch(r"\d+ seconds", seconds)
     page = path.read_text()
     assert '<th scope="row">appendix-b-rank</th>' in page

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -30,12 +31,17 @@ def test_reproduce_in_a_smoke_test_then_again_without_work(refimpl, tmp_path):
     assert "reproducing: 3/3 runs" in first.stderr
     assert "l1 on W1 alone lowers its effective rank, too" in first.stdout
     runs, numbers, claims = first.stdout.splitlines()[-3:]
-    assert runs.startswith("runs: 3 of 3 done")
+    assert re.match(r"runs: 3 of 3 done, \S+ core hours of training, at most \d+ MiB; ", runs)
     assert numbers == "numbers: of strokes-small, other data than the paper's: not compared"
     assert claims == "claims: 8 undecided; the record is of another profile: not compared"
     assert "reproduced" not in first.stdout
     found = json.loads((tmp_path / "all" / "verdict.json").read_text())
     assert [row["method"] for row in found["numbers"]] == ["natural", "l1-0.01", CONTROL]
+    manifests = [run.manifest for run in list_runs(tmp_path / "all")]
+    (cost,) = found["costs"]
+    assert (cost["runs"], cost["estimated"]) == (3, 0)
+    assert cost["core_hours"] == pytest.approx(sum(one["cpu_seconds"] for one in manifests) / 3600)
+    assert cost["peak_memory_bytes"] == max(one["peak_memory_bytes"] for one in manifests) > 2**20
     began = time.monotonic()
     again = json.loads(refimpl(*arguments, "--json").stdout)
     assert again == found

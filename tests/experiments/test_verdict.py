@@ -8,8 +8,9 @@ import pytest
 
 from refimpl.errors import DataError
 from refimpl.experiments import ACCURACY, CONTROL
+from refimpl.experiments.claims import CLAIMS
 from refimpl.experiments.tables import comparison, tables
-from refimpl.experiments.verdict import DEPENDS, SUPPORTED, UNDECIDED, UNSUPPORTED, compare, verdict
+from refimpl.experiments.verdict import DEPENDS, SMALL, SUPPORTED, UNDECIDED, UNSUPPORTED, compare, verdict
 from refimpl.runs.results import to_json
 
 
@@ -71,6 +72,52 @@ def test_one_seed_or_an_interval_around_zero_decides_nothing_and_two_assumptions
     runs += [result(CONTROL, s, assumption) for s in range(3) for assumption in ("literal", "adam-long")]
     assert rows(verdict(runs), "c")["verdict"] == DEPENDS
     assert rows(verdict(runs), "e")["verdict"] == UNDECIDED  # nothing ran for it
+
+
+def test_a_fall_of_interest_is_excluded_or_left_open():
+    """The smallest effect of interest is a twentieth of the baseline, 0.2 of a rank of 4."""
+    control = [result(CONTROL, s) for s in range(3)]
+    for spread, expected in ((0.01, SMALL), (1.0, UNDECIDED)):
+        runs = [result("l1-0.01", s, rank=4 + spread * (s - 1)) for s in range(3)]
+        row = rows(verdict(runs + control), "c")
+        (effect,) = row["effects"]
+        assert effect["of_interest"] == pytest.approx(0.2)
+        assert (row["verdict"], effect["interest_excluded"]) == (expected, expected == SMALL)
+    tiny = [result("l1-0.01", s, rank=3.99 + 0.001 * s) for s in range(3)]
+    (effect,) = rows(verdict(tiny + control), "c")["effects"]
+    assert (effect["verdict"], effect["interest_excluded"]) == (SUPPORTED, True)
+    *_, (_, header, cells) = tables(verdict(tiny + control))
+    shown = dict(zip(header, cells[0], strict=True))
+    assert shown["verdict"] == "supported, no fall larger than 0.2"
+    assert float(shown["could have been shown"]) == pytest.approx(effect["smallest_effect"], rel=1e-2)
+
+
+def test_what_speaks_against_a_claim_is_corrected_for_the_number_of_its_effects():
+    """Alone, p is below the level; of four effects, the others undecided, it has to be below a quarter of it."""
+    runs = [result(CONTROL, s) for s in range(3)]
+    runs += [result("nuclear-0.01", s, pgd=0.9 + 0.015 * (s - 1)) for s in range(3)]
+    (alone,) = rows(verdict(runs), "f")["effects"]
+    assert (alone["verdict"], alone["interest_excluded"]) == (SMALL, True)
+    for method in ("l1-0.01", "l1-0.01-nuclear-0.01", "l1-0.01-joint-0.001"):
+        runs += [result(method, s, pgd=0.5 + 0.4 * (s - 1)) for s in range(3)]
+    (among,) = (one for one in rows(verdict(runs), "f")["effects"] if one["effect"] == alone["effect"])
+    assert among["interval_95"] == alone["interval_95"]
+    assert (among["verdict"], among["interest_excluded"]) == (UNDECIDED, False)
+
+
+def test_effects_beside_a_claim_decide_nothing_and_come_last():
+    (claim,) = (one for one in CLAIMS if one.name == "g")
+    runs = []
+    for method, sparsity in ((CONTROL, 100.0), ("pgd", 80.0), ("fgsm", 120.0)):
+        for seed in range(3):
+            one = result(method, seed)
+            layer = one["layers"][0] | {"effective_sparsity": sparsity, "effective_rank": sparsity / 20 + 0.01 * seed}
+            runs.append(one | {"arch": "cnn", "layers": [layer] * 3})
+    row = rows(verdict(runs), "g")
+    assert row["verdict"] == SUPPORTED
+    assert [one["decides"] for one in row["effects"]] == [True] * 4 + [False] * 3
+    assert {one["verdict"] for one in row["effects"][4:]} == {UNSUPPORTED}
+    assert max(len(one.effects) for one in CLAIMS) <= len(claim.effects) == 4
 
 
 def test_natural_training_is_fooled_slightly_below_always():
@@ -148,7 +195,7 @@ def test_other_data_than_the_papers_are_not_compared_with_it():
     assert {(row["dataset"], row["paper"], row["reproduced"]) for row in found["numbers"]} == {
         ("strokes-small", None, None)
     }
-    (numbers, claims) = tables(found)
+    numbers, claims, *_ = tables(found)
     assert numbers[:2] == ("Fully connected net, strokes-small", ["method", "literal"])
     assert claims[0] == "Claims, measured on strokes-small"
     with pytest.raises(DataError, match="the runs of fcnn are of mnist and strokes-small"):

@@ -102,7 +102,18 @@ def test_what_a_run_folder_holds(tmp_path):
     assert manifest["status"] == "finished"
     assert manifest["data"]["sha256"] == SMALL.sha256
     assert manifest["seed"] == {"entropy": 0, "streams": ["init", "shuffle", "attack", "noise", "examples"]}
-    for key in ("python", "packages", "blas", "platform", "processor", "started", "ended", "seconds", "git"):
+    for key in (
+        "python",
+        "packages",
+        "blas",
+        "platform",
+        "processor",
+        "started",
+        "ended",
+        "seconds",
+        "cpu_seconds",
+        "git",
+    ):
         assert key in manifest
 
 
