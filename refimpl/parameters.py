@@ -25,6 +25,11 @@ def weights(params: Params) -> Params:
     return {name: params[name] for name in sorted(filter(is_weight, params), key=number)}
 
 
+def cores(params: Params) -> Params:
+    """What holds the singular values of each layer, by name: the weight, or the S of one in factors."""
+    return {name: params[name] for name in sorted(params, key=number) if name[0] in "WS"}
+
+
 def depth(params: Params) -> int:
     """The number of layers: each has one bias."""
     return sum(name.startswith("b") for name in params)

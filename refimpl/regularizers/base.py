@@ -41,10 +41,12 @@ class Regularizer(Settings):
     """Derive from it, and register with `REGULARIZERS`.
 
     Added to the *mean* cross-entropy, as Eq. (8) is written. A convolution is its matrix of filters (Appendix B);
-    biases are not regularized. `of_weights` says that the term does not depend on the examples.
+    biases are not regularized. `of_weights` says that the term does not depend on the examples, `in_factors`
+    that it is defined for layers of low rank, too.
     """
 
     of_weights: ClassVar[bool] = True
+    in_factors: ClassVar[bool] = False
     has_prox: ClassVar[bool] = False
 
     @abstractmethod

@@ -104,8 +104,11 @@ class Config(Settings):
         self._check_layers([layer for term in self.regularizers for layer in getattr(term, "layers", ())])
         if self.adversarial_fraction != 1 and self.attack is None:
             raise UsageError("an adversarial fraction needs an attack: --adversarial pgd")
-        if self.low_rank and (self.regularizers or self.adversarial_weights):
-            raise UsageError("regularizers and adversarial weights are for full weights, not for layers of low rank")
+        if self.low_rank and (self.adversarial_weights or not all(term.in_factors for term in self.regularizers)):
+            raise UsageError(
+                "adversarial weights and regularizers, but for conditioning, are for full weights, not for layers of"
+                " low rank"
+            )
         self.updates()
         self.trained()
 

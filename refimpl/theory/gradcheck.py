@@ -23,17 +23,23 @@ from ..networks import CNN, FCNN, LeNet5, Network, loss_gradient, margin_gradien
 from ..regularizers import (
     L1,
     Batch,
+    Conditioning,
     Joint,
     MarginBound,
     Nuclear,
     OperatorNorms,
+    RankMin,
     Regularizer,
+    SpectralNorm,
+    conditioning,
     joint,
     l1,
     mean_margin_bound,
     nuclear,
     row_and_column_sums,
+    spectral_norm,
 )
+from ..regularizers.rank_min import rank
 from ..tape import Pullback, gradients, input_gradient
 from ..training import CrossEntropy, Objective, Regularized
 
@@ -143,6 +149,9 @@ def derivatives(backend: Backend, rng: np.random.Generator) -> Iterator[Derivati
     yield from _layers(x, draw(2, 3, 6, 6), (W, draw(3)), (draw(4, 3, 3, 3), draw(4)), classes(5, 4))
     yield _norm("l1 norm", "Eq. (5)", l1, W)
     yield _norm("nuclear norm", "Eq. (6)", nuclear, W)
+    yield _norm("effective rank", "Eq. (3)", rank, W)
+    yield _norm("spectral norm", "RankMax", spectral_norm, W)
+    yield _norm("conditioning", "RobustDLRT", conditioning, W)
     stack = (draw(4, 5), draw(3, 4), draw(2, 3))
     yield Derivative(
         "joint term", "Eq. (7)", stack, lambda *Ws: joint(Ws)[0], lambda dy: tuple(dy * G for G in joint(stack)[1])
@@ -163,7 +172,9 @@ def derivatives(backend: Backend, rng: np.random.Generator) -> Iterator[Derivati
     ):
         yield from _of_a_net(name, network, params, inputs, y)
     by_layer = {"W1": 0.3, "W2": 0.7}
-    of_weights = (L1(by_layer), Nuclear(by_layer), OperatorNorms(0.2))
+    of_weights = (
+        L1(by_layer), Nuclear(by_layer), OperatorNorms(0.2), RankMin(0.3), SpectralNorm(0.4, 0.5), Conditioning(0.6)
+    )  # fmt: skip
     for name, network, params, inputs, terms in (
         ("fully connected net", fcnn, dense, rows, (*of_weights, Joint(0.1), MarginBound(0.5, 0.05, 0.02))),
         ("convolutional net", cnn, filters, images, of_weights),

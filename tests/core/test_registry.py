@@ -85,7 +85,8 @@ def test_entry_points_of_the_group_are_loaded_after_the_package(package, monkeyp
                   | {"ensemble", "universal", "noise", "random-signs"}),
         (NETWORKS, {"fcnn", "cnn", "lenet5"}),
         (OPTIMIZERS, {"sgd", "adam"}),
-        (REGULARIZERS, {"l1", "nuclear", "joint", "margin-bound", "operator-norms"}),
+        (REGULARIZERS, {"l1", "nuclear", "joint", "margin-bound", "operator-norms", "rank-min", "rank-max"}
+                       | {"spectral-norm", "conditioning"}),
     ],
     ids=["attacks", "networks", "optimizers", "regularizers"],
 )  # fmt: skip

@@ -13,7 +13,7 @@ from refimpl.backend import to_host
 from refimpl.data import Dataset, Split, on
 from refimpl.networks import CNN, FCNN
 from refimpl.optimizers import Proximal
-from refimpl.regularizers import L1, Joint, MarginBound, Nuclear, OperatorNorms
+from refimpl.regularizers import L1, Joint, MarginBound, Nuclear, OperatorNorms, RankMax, RankMin, SpectralNorm
 from refimpl.training import AdversarialInputs, AdversarialWeights, CrossEntropy, Regularized, Schedule, Step, train
 from refimpl.training.stack import stacked_step, train_stack
 
@@ -59,6 +59,7 @@ METHODS = {
     ],
     "margin-bound": [(objective(), (MarginBound(lam=lam, eps=0.01),)) for lam in (0.01, 0.02, 0.03)],
     "operator-norms": [(objective(), (OperatorNorms(mu=mu),)) for mu in (0.01, 0.02, 0.03)],
+    "rank": [(objective(), terms) for terms in ((RankMin(0.1),), (RankMax(0.1), SpectralNorm(0.1, 0.5)), ())],
 }
 
 

@@ -19,7 +19,7 @@ from refimpl.layers.images import scale
 from refimpl.low_rank import LowRank, LowRankNetwork, LowRankSGD
 from refimpl.networks import CNN, FCNN
 from refimpl.optimizers import Optimizer, Proximal
-from refimpl.regularizers import L1, Joint, MarginBound, Nuclear, OperatorNorms
+from refimpl.regularizers import L1, Conditioning, Joint, MarginBound, Nuclear, OperatorNorms, RankMin
 from refimpl.training import (
     AdversarialInputs,
     AdversarialWeights,
@@ -78,7 +78,13 @@ def test_it_is_the_readable_step(rng, dtype, optimizer, widths):
     check_steps(rng, CrossEntropy(network), optimizer, dtype, steps=7)
 
 
-OF_WEIGHTS = (L1({"W1": 0.01, "W2": 0.02}), Nuclear({"W1": 0.03}), OperatorNorms(0.01))
+OF_WEIGHTS = (
+    L1({"W1": 0.01, "W2": 0.02}),
+    Nuclear({"W1": 0.03}),
+    OperatorNorms(0.01),
+    RankMin(0.02),
+    Conditioning(0.01),
+)
 OF_DENSE = (*OF_WEIGHTS, Joint(0.001), MarginBound(0.01, 0.05, 0.002))
 
 
