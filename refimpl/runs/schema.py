@@ -179,6 +179,25 @@ class ExperimentResult(Origin):
     catastrophic_overfitting: Positive | None
 
 
+class ContraryAttacks(TypedDict):
+    """PGD on all test images and the ensemble on some, at the paper's budget and at that for the net's scale."""
+
+    eps: list[Summary]
+    eps_scaled: list[Summary]
+
+
+class ContraryResult(Origin):
+    """contrary.json, what `refimpl reproduce --contrary` measures of a run; lists have an item for each layer."""
+
+    method: str
+    seed: Count
+    dataset: str
+    accuracy: Fraction
+    effective_ranks: list[float | None]
+    spectral_norms: list[float]
+    attacks: ContraryAttacks
+
+
 class AuditCheck(TypedDict):
     """A line of an audit; `done` is false where a check does not apply, too, which is grey."""
 
