@@ -23,7 +23,7 @@ from .session import open_run
 EVALUATION = "Evaluation"
 OWN = [
     Option(
-        ["--surrogate"], type=options.FOLDER, section="Attack", show_default="RUN",
+        ["--surrogate"], type=options.RUN, section="Attack", show_default="RUN",
         help="Of a warm start: the run whose gradient it follows.",
     ),
     Option(
@@ -52,7 +52,7 @@ OWN = [
     ),
 ]  # fmt: skip
 
-SHARED = options.parameters(options.where, options.as_json())
+SHARED = options.parameters(options.where, options.out("the results"), options.as_json())
 
 
 def _attack(run: Path, as_json: bool, **given: Any) -> None:
@@ -63,7 +63,7 @@ def _attack(run: Path, as_json: bool, **given: Any) -> None:
     for all these inputs, and RUN stays as it is; --eps 0 perturbs the weights alone. Robust accuracy is the share of
     all test inputs that are classified correctly before and under attack. Settings with several values, --eps
     0.01,8/255, are tried one by one, and so are attacks, --attack fgsm,pgd; where several have a budget, also the worst
-    case over them is shown, input by input. Results go to RUN/attacks/.
+    case over them is shown, input by input. Results go to RUN/attacks/, those of zoo:NAME only where --out says.
     """
     attacks = _asked(given)
     led, match_nuclear, certify = bool(given["surrogate"]), given["match_nuclear"], given["certify"]
@@ -81,6 +81,7 @@ def _attack(run: Path, as_json: bool, **given: Any) -> None:
         match_nuclear=match_nuclear,
         certify=certify,
         save_images=given["save_images"],
+        out=given["out"],
     )
     results = evaluate(trained, attacks, how)
     summaries, worst = [result.summary for result in results], worst_cases(results)
@@ -90,7 +91,9 @@ def _attack(run: Path, as_json: bool, **given: Any) -> None:
     else:
         show(summaries, worst)
         if all(result.file for result in results):
-            note(f"results of each example are in {run / 'attacks'}")
+            note(f"results of each example are in {given['out'] or run / 'attacks'}")
+        elif trained.folder is None:
+            note(f"{trained.title} is read only: --out names a folder for the results of each example")
 
 
 def _chooser() -> Option:
@@ -107,7 +110,7 @@ def _derived() -> list[Option]:
 
 
 def _parameters() -> list[click.Parameter]:
-    return [click.Argument(["run"], type=options.FOLDER), _chooser(), *_derived(), *OWN, *SHARED]
+    return [click.Argument(["run"], type=options.RUN), _chooser(), *_derived(), *OWN, *SHARED]
 
 
 attack = SectionedCommand("attack", callback=_attack, derive=_parameters, help=_attack.__doc__)

@@ -8,13 +8,12 @@ from typing import Any
 
 import click
 
-from refimpl.atomic import write_text
+from refimpl.atomic import make_folder, write_text
 from refimpl.audit import CHECKS, AuditSettings
 from refimpl.audit import audit as audited
 from refimpl.audit.carry_out import expected_seconds
 from refimpl.audit.of_run import as_result, siblings, subject_of
-from refimpl.errors import DataError, VerdictError
-from refimpl.runs.folder import Run
+from refimpl.errors import DataError, UsageError, VerdictError
 from refimpl.runs.results import to_json
 from refimpl.settings import kinds
 
@@ -33,11 +32,11 @@ SLOW = 20.0
 
 OWN = [
     Option(
-        ["--seed-run", "seed_runs"], type=options.FOLDER, multiple=True, section="Other nets",
+        ["--seed-run", "seed_runs"], type=options.RUN, multiple=True, section="Other nets",
         show_default="those beside RUN", help="A run of the same training from another seed; may be given again.",
     ),
     Option(
-        ["--natural-run", "natural_runs"], type=options.FOLDER, multiple=True, section="Other nets",
+        ["--natural-run", "natural_runs"], type=options.RUN, multiple=True, section="Other nets",
         show_default="those beside RUN", help="A naturally trained run of the same net and data; may be given again.",
     ),
 ]  # fmt: skip
@@ -49,11 +48,13 @@ def _audit(runs: tuple[Path, ...], as_json: bool, **given: Any) -> None:
     Checks that the net is what attacks take it for, that attacks do what they should, that none but the strongest is
     needed, and that nothing contradicts what is proved. One line a check: green; amber, to be looked at or not done;
     red; grey, without a verdict. Writes RUN/audit.json, with a row for each attack and each example, and
-    RUN/audit.html, with pictures. The exit code is 5 where a check is red.
+    RUN/audit.html, with pictures; of zoo:NAME only where --out says. The exit code is 5 where a check is red.
     """
     values = {option.path[0]: given[str(option.name)] for option in _derived()}
     settings = AuditSettings(**{name: value for name, value in values.items() if value is not None})
     named = {"seed": given["seed_runs"], "natural": given["natural_runs"]}
+    if given["out"] and len(set(runs)) > 1:
+        raise UsageError(f"--out takes the audit of one run, got {len(set(runs))}: audit them one by one")
     results = [_audited(folder, settings, named, given) for folder in dict.fromkeys(runs)]
     if as_json:
         report({"audits": results})
@@ -70,8 +71,13 @@ def _derived() -> list[Option]:
 
 
 def _parameters() -> list[click.Parameter]:
-    runs = click.Argument(["runs"], metavar="RUN...", type=options.FOLDER, nargs=-1, required=True)
-    return [runs, *_derived(), *OWN, *options.parameters(options.where, options.as_json())]
+    runs = click.Argument(["runs"], metavar="RUN...", type=options.RUN, nargs=-1, required=True)
+    return [
+        runs,
+        *_derived(),
+        *OWN,
+        *options.parameters(options.where, options.out("audit.json and audit.html"), options.as_json()),
+    ]
 
 
 audit = SectionedCommand("audit", callback=_audit, derive=_parameters, help=_audit.__doc__)
@@ -82,7 +88,8 @@ def _audited(
 ) -> dict[str, Any]:
     """The audit of one run as plain data, saved beside it where that can be written."""
     run = open_run(folder, where)
-    found = siblings(Run.open(folder), warn)
+    assert run.run is not None, "it was opened from its files"
+    found = siblings(run.run, warn)
     paths = [
         (kind, path)
         for kind, given in named.items()
@@ -95,14 +102,18 @@ def _audited(
             note(f"{folder}: {count(subject.n, 'image')}, about {count(max(1, round(seconds / 60)), 'minute')}")
         with Bar(f"auditing {run.name}", len(CHECKS.names()), "checks") as bar:
             result = as_result(run, audited(subject, progress=bar.update))
-    save(folder, result)
+    save(where["out"] or run.folder, result)
     return result
 
 
-def save(folder: Path, result: dict[str, Any]) -> None:
-    """One line where nothing can be written, as in a course's read-only runs."""
+def save(folder: Path | None, result: dict[str, Any]) -> None:
+    """One line where nothing can be written, as in a course's read-only runs, and of zoo:NAME without --out."""
+    if folder is None:
+        note(f"{result['run']} is read only: --out names a folder for the audit")
+        return
     (page,) = entry_points(group=PAGES, name="audit")
     try:
+        make_folder(folder)
         write_text(folder / "audit.json", to_json(result) + "\n")
         write_text(folder / "audit.html", page.load()(result))
     except DataError as error:

@@ -26,7 +26,7 @@ TITLES = {
 
 
 @click.command()
-@click.argument("folders", metavar="RUN...", type=options.FOLDER, nargs=-1, required=True)
+@click.argument("folders", metavar="RUN...", type=options.RUN, nargs=-1, required=True)
 @click.option(
     "--sort", metavar="COLUMN",
     help="Sort by a column of the CSV file, such as accuracy or fooling_ratio:pgd-eps0.05; -COLUMN from the greatest.",

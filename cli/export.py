@@ -9,6 +9,7 @@ from refimpl.interop.export import Exported, export_network
 from refimpl.interop.formats import NAMES
 from refimpl.interop.tensorboard import FOLDER, export_histories
 from refimpl.runs.folder import Run
+from refimpl.runs.zoo import opened
 
 from . import options
 from .console import count, note, out, printable, report, warn
@@ -17,7 +18,7 @@ TENSORBOARD = "tensorboard"
 
 
 @click.command()
-@click.argument("folders", metavar="RUN...", type=options.FOLDER, nargs=-1, required=True)
+@click.argument("folders", metavar="RUN...", type=options.RUN, nargs=-1, required=True)
 @click.option(
     "--to", type=click.Choice([*NAMES, TENSORBOARD]), required=True,
     help="onnx, torch (a state_dict as safetensors) and npz hold the network, tensorboard the history.",
@@ -34,7 +35,7 @@ def export(folders: tuple[Path, ...], to: str, path: Path | None, as_json: bool)
     logits; layers of low rank become the products of their factors. Its file is checked before it is written, by
     those of ONNX, onnxruntime, PyTorch and NumPy that can read it, and says which run it was made from.
     """
-    runs = [Run.open(folder) for folder in folders]
+    runs = [opened(folder) for folder in folders]
     if to == TENSORBOARD:
         _histories(runs, path, as_json)
         return
@@ -42,12 +43,12 @@ def export(folders: tuple[Path, ...], to: str, path: Path | None, as_json: bool)
         raise UsageError(f"--to {to} takes one run, got {len(runs)}: export them one by one")
     exported = export_network(runs[0], to, path, warn)
     if as_json:
-        report({"run": str(runs[0].folder), "to": to, **_plain(exported)})
+        report({"run": runs[0].title, "to": to, **_plain(exported)})
         return
     shapes = (
         f"images (batch, {', '.join(map(str, exported.network.shape))}) to logits (batch, {exported.network.classes})"
     )
-    said = f"{exported.path}: {shapes}, {runs[0].folder} after {count(exported.epoch, 'epoch')}"
+    said = f"{exported.path}: {shapes}, {runs[0].title} after {count(exported.epoch, 'epoch')}"
     out.print(printable(said), soft_wrap=True, markup=False)
     for reader, error in exported.errors.items():
         note(f"checked by {reader}: logits within {error:.1e} of ours, relative to the largest")

@@ -36,6 +36,7 @@ COMMANDS = (
     "runs",
     "compare",
     "export",
+    "zoo",
     "data",
     "bench",
     "exercise",

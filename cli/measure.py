@@ -9,8 +9,8 @@ from refimpl.errors import UsageError
 from refimpl.runs.measured import LayerMeasures, NetworkMeasures
 from refimpl.runs.trained import SIGMA2, TrainedRun
 
-from . import options
-from .console import count, out, percent, printable, report, table
+from . import console, options
+from .console import count, percent, printable, report, table
 from .derived import Option
 from .help import SectionedCommand
 from .session import open_run
@@ -19,7 +19,7 @@ MI = "Mutual information"
 
 
 @click.command(cls=SectionedCommand)
-@click.argument("run", type=options.FOLDER)
+@click.argument("run", type=options.RUN)
 @click.option(
     "--mi",
     cls=Option,
@@ -36,17 +36,18 @@ MI = "Mutual information"
     help="Variance of the noise that is added to each unit.",
 )
 @options.where
+@options.out("measure.json")
 @options.as_json()
-def measure(run: Path, mi: bool, sigma2: float | None, as_json: bool, **where: Any) -> None:
+def measure(run: Path, mi: bool, sigma2: float | None, out: Path | None, as_json: bool, **where: Any) -> None:
     """Measure the net in RUN: test accuracy, effective rank and effective sparsity of every layer.
 
     With --mi also I(x;t) and I(y;t), in bits, as a lower and an upper bound, over the test images. Writes
-    RUN/measure.json.
+    RUN/measure.json; what is found of zoo:NAME only where --out says.
     """
     if sigma2 is not None and not mi:
         raise UsageError("--sigma2 is the noise variance of --mi: give both")
     trained = open_run(run, where)
-    found = trained.measure(sigma2=(SIGMA2 if sigma2 is None else sigma2) if mi else None)
+    found = trained.measure(sigma2=(SIGMA2 if sigma2 is None else sigma2) if mi else None, out=out)
     if as_json:
         report(trained.as_result(found))
     else:
@@ -57,8 +58,8 @@ def show(trained: TrainedRun, found: NetworkMeasures) -> None:
     low, high = found.accuracy_interval_95
     after = count(trained.epoch, "epoch")
     accuracy = f"{percent(found.accuracy)} ({100 * low:.2f} to {100 * high:.2f} %, 95 % interval)"
-    said = f"{trained.folder}: test accuracy {accuracy} on {found.dataset} after {after}"
-    out.print(printable(said), soft_wrap=True, markup=False)
+    said = f"{trained.title}: test accuracy {accuracy} on {found.dataset} after {after}"
+    console.out.print(printable(said), soft_wrap=True, markup=False)
     rows = []
     for layer in found.layers:
         m, n = layer.shape
@@ -73,7 +74,9 @@ def show(trained: TrainedRun, found: NetworkMeasures) -> None:
             [(layer.name, str(layer.rank), f"{layer.condition_number:.4f}") for layer in factored],
         )
         weights, full = found.weights, found.full_weights
-        out.print(f"{weights:,} weights, {percent(weights / full)} of the {full:,} of full layers", soft_wrap=True)
+        console.out.print(
+            f"{weights:,} weights, {percent(weights / full)} of the {full:,} of full layers", soft_wrap=True
+        )
     known = [layer for layer in found.layers if layer.mutual_information_lower is not None]
     if known:
         table(

@@ -8,10 +8,10 @@ from typing import Any
 
 from refimpl.errors import UsageError
 from refimpl.runs.config import Config
-from refimpl.runs.folder import Run
 from refimpl.runs.presets import METHODS, merged
 from refimpl.runs.toml import read_table
 from refimpl.runs.train import Training, resume, train
+from refimpl.runs.zoo import opened
 
 from .configuration import laid_over
 from .console import warn
@@ -53,7 +53,7 @@ def _table(sources: Sources) -> dict[str, Any]:
         raise UsageError(f"{sources.file} is of a run that started from {table['start']}: name it again with --from")
     if not sources.start:
         return table
-    run = Run.open(sources.start)
+    run = opened(sources.start)
     inherited = {name: value for name, value in run.config.table().items() if name in INHERITED}
     return {**table, **inherited, "start": str(sources.start)}
 

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
+
+from refimpl.runs.zoo import PREFIX, index
 
 from .derived import Integer, Number, Option, Several
 
@@ -14,6 +17,24 @@ WHERE, OUTPUT = "Data and machine", "Output"
 """Sections of the help."""
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class _Run(click.Path):
+    """A run's folder, or `zoo:NAME`."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        if not incomplete.startswith("zoo"):
+            return super().shell_complete(ctx, param, incomplete)
+        names = [PREFIX + name for name in index()]
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+RUN = _Run(file_okay=False, path_type=Path)
+
+
+def out(what: str) -> Decorator:
+    text = f"Folder for {what}, which those of zoo: are kept in only where it is given."
+    return click.option("--out", cls=Option, section=OUTPUT, type=FOLDER, show_default="RUN's", help=text)
 
 
 def data_dir() -> Decorator:

@@ -22,8 +22,8 @@ from .session import sigterm_interrupts
 FILES = "Files"
 OWN = [
     Option(
-        ["--from", "source"], type=options.FOLDER, section=FILES,
-        help="Start from the weights of this run: fine-tuning.",
+        ["--from", "source"], type=options.RUN, section=FILES,
+        help="Start from the weights of this run, or of zoo:NAME: fine-tuning.",
     ),
     Option(
         ["--config"], type=click.Path(dir_okay=False, path_type=Path), section=FILES,

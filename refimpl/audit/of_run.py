@@ -15,6 +15,7 @@ from ..runs.compare import comparable
 from ..runs.config import Config
 from ..runs.folder import Run, Warn, list_runs
 from ..runs.trained import TrainedRun, warn_in_python
+from ..runs.zoo import ZooRun, index
 from .carry_out import Audit
 from .checklist import answered
 from .checks.worst_case import found_by
@@ -90,15 +91,20 @@ def siblings(run: Run, warn: Warn = warn_in_python) -> list[tuple[str, Path]]:
     same = [other for other in _neighbours(run, warn) if other.config.network == run.config.network]
     seeds = [o for o in same if o.config.seed != run.config.seed and _settings(o) == _settings(run)]
     natural = [] if is_natural(run.config) else [other for other in same if is_natural(other.config)]
-    start = Path(run.config.start).resolve() if run.config.start else None
-    natural.sort(key=lambda other: (other.folder.resolve() != start, other.config.seed != run.config.seed))
-    found = [("seed", other.folder) for other in seeds[:MOST]]
-    return found + [("natural", other.folder) for other in natural[:MOST]]
+    natural.sort(key=lambda other: (not _started(run, other), other.config.seed != run.config.seed))
+    found = [("seed", Path(other.title)) for other in seeds[:MOST]]
+    return found + [("natural", Path(other.title)) for other in natural[:MOST]]
+
+
+def _started(run: Run, other: Run) -> bool:
+    """Whether `run` started from the weights of `other`."""
+    start = run.config.start
+    return start == other.title or (bool(start) and Path(start).resolve() == other.folder.resolve())
 
 
 def _neighbours(run: Run, warn: Warn) -> Iterator[Run]:
-    """Other whole runs in the folder above, trained on the same data."""
-    for other in list_runs(run.folder.resolve().parent):
+    """Other whole runs in the folder above, or in the zoo, trained on the same data."""
+    for other in _candidates(run):
         if other.folder.resolve() == run.folder.resolve():
             continue
         try:
@@ -106,6 +112,12 @@ def _neighbours(run: Run, warn: Warn) -> Iterator[Run]:
                 yield other
         except (DataError, UsageError) as error:
             warn(f"{other.folder.name} cannot be a surrogate: {error}")
+
+
+def _candidates(run: Run) -> list[Run]:
+    if run.read_only:
+        return [ZooRun(name) for name in index()]
+    return list_runs(run.folder.resolve().parent)
 
 
 def _settings(run: Run) -> dict[str, Any]:
@@ -118,7 +130,7 @@ def as_result(run: TrainedRun, audit: Audit) -> dict[str, Any]:
     fooled = subject.fooled_so_far()
     low, high = interval(int((~fooled).sum()), subject.n)
     return {
-        "run": str(run.folder or run.name),
+        "run": run.title,
         **run.origin,
         "dataset": run.data.name,
         "network": run.config.arch,

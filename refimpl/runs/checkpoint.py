@@ -41,10 +41,15 @@ class Checkpoint(NamedTuple):
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
     """Atomically. Parameters keep their names (`W1`, `b1`, ...) for any reader; the state's begin with `state/`."""
+    write_bytes(path, content(checkpoint))
+
+
+def content(checkpoint: Checkpoint) -> bytes:
+    """What the file of a checkpoint holds."""
     tensors = _tensors(checkpoint)
     record = {"format": FORMAT, "epoch": checkpoint.epoch, "sha256": _digest(tensors, checkpoint.epoch)}
     # One entry: safetensors writes several in any order, and equal checkpoints should be equal files.
-    write_bytes(path, save(tensors, {"refimpl": json.dumps(record)}))
+    return save(tensors, {"refimpl": json.dumps(record)})
 
 
 def sha256(checkpoint: Checkpoint) -> str:
@@ -61,10 +66,10 @@ def _tensors(checkpoint: Checkpoint) -> Params:
 
 def read(path: Path) -> Checkpoint:
     """Raises `DataError` unless the file is whole, its hash right and every number finite."""
-    content = read_bytes(path, MAX_BYTES)
+    found = read_bytes(path, MAX_BYTES)
     try:
-        tensors = load(content)
-        record = _record(content, path)
+        tensors = load(found)
+        record = _record(found, path)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a readable safetensors file, or a damaged one: {error}") from None
     if record["sha256"] != _digest(tensors, record["epoch"]):
@@ -77,10 +82,10 @@ def read(path: Path) -> Checkpoint:
     return Checkpoint(record["epoch"], params, state, record["sha256"])
 
 
-def _record(content: bytes, path: Path) -> CheckpointRecord:
+def _record(found: bytes, path: Path) -> CheckpointRecord:
     """The metadata of a safetensors file: JSON after eight bytes that say how long it is."""
-    size = int.from_bytes(content[:8], "little")
-    metadata = from_json(content[8 : 8 + size], Header, str(path)).get("__metadata__", {})
+    size = int.from_bytes(found[:8], "little")
+    metadata = from_json(found[8 : 8 + size], Header, str(path)).get("__metadata__", {})
     record = from_json(metadata.get("refimpl", "{}"), dict, str(path))
     if record.get("format") != FORMAT:
         raise DataError(f"{path} is a safetensors file, but not a checkpoint of refimpl")

@@ -25,8 +25,8 @@ from ..settings import nearest
 from ..tables import html_table, percent
 from .config import Config
 from .folder import Run
-from .schema import AttackFile, Measures, read_json
 from .trained import TrainedRun
+from .zoo import opened
 
 Row = TypeVar("Row")
 BESIDE = ("surrogate", "matched_eps", "truncated", "examples_seed")
@@ -118,13 +118,12 @@ def summarize(run: TrainedRun | Path | str) -> RunSummary:
         attacks = _distinct(_counts(summary, run.name) for summary in run.attacked)
         known = Known(run.name, run.config, run.data.sha256, len(run.data.test.labels), None, attacks)
         return _summary(known, run.logs[-1])
-    where = run.folder if isinstance(run, TrainedRun) else run
-    files = Run.open(Path(str(where)))
+    files = run.run if isinstance(run, TrainedRun) and run.run else opened(str(run))
     manifest, log = files.manifest, read_history(files)[-1]
-    measured = _measures(files, log["epoch"])
+    measured = files.measures(log["epoch"])
     attacks = read_attacks(files, log["epoch"])
     n, seconds = measured["n"] if measured else 0, float(manifest["seconds"])
-    known = Known(str(where), files.config, manifest["data"]["sha256"], n, seconds, attacks)
+    known = Known(files.title, files.config, manifest["data"]["sha256"], n, seconds, attacks)
     return _summary(known, {**log, **(measured or {})})
 
 
@@ -172,13 +171,8 @@ def read_history(run: Run) -> list[dict[str, Any]]:
 
 
 def read_attacks(run: Run, epoch: int) -> list[AttackCounts]:
-    """The results in RUN/attacks of the net after `epoch` epochs, by name; those of another epoch are left out.
-
-    Raises `DataError` for a damaged file.
-    """
-    paths = sorted((run.folder / "attacks").glob("*.json"))
-    of_epoch = [path for path in paths if read_json(path, AttackFile)["epoch"] == epoch]
-    return _distinct(_counts(run.result(path, AttackFile), path) for path in of_epoch)
+    """The results of attacks on the net after `epoch` epochs, by name. Raises `DataError` for a damaged file."""
+    return _distinct(_counts(found, where) for where, found in run.attacks(epoch))
 
 
 def _distinct(found: Iterable[AttackCounts]) -> list[AttackCounts]:
@@ -207,14 +201,6 @@ def _counts(summary: Mapping[str, Any], path: Path | str) -> AttackCounts:
     return AttackCounts(settings, attack.eps, attack.ball, n, n_correct, n_fooled)
 
 
-def _measures(run: Run, epoch: int) -> Measures | None:
-    """measure.json; None where there is none, and where it is of another epoch."""
-    path = run.folder / "measure.json"
-    if not path.is_file() or read_json(path, Measures)["epoch"] != epoch:
-        return None
-    return run.result(path, Measures)
-
-
 def _layer(layer: Mapping[str, Any]) -> LayerMeasures:
     measures = (layer[key] for key in ("effective_rank", "effective_sparsity"))
     return LayerMeasures(layer["name"], *(None if value is None else float(value) for value in measures))
@@ -224,9 +210,10 @@ def _origin(start: str) -> str | None:
     """Method and settings, but for the seed, of the run that another started from, where it is still there."""
     if not start:
         return None
-    if not (Path(start) / "config.toml").is_file():
+    try:
+        config = opened(start).config
+    except (DataError, UsageError):
         return "unknown"
-    config = Run(Path(start)).config
     return f"{config.method}-{_digest(comparable(config.table()))}"
 
 

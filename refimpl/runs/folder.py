@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -31,7 +31,7 @@ from . import checkpoint as checkpoints
 from .checkpoint import Checkpoint
 from .config import Config
 from .manifest import environment, now
-from .schema import MAX_BYTES, Log, Manifest, parse_lines, read_json
+from .schema import MAX_BYTES, AttackFile, Log, Manifest, Measures, parse_lines, read_json
 from .toml import read_config, to_toml
 
 Warn = Callable[[str], None]
@@ -39,7 +39,9 @@ T = TypeVar("T")
 
 
 class Run:
-    """The files of one run folder."""
+    """The files of one run folder, which is named `title`."""
+
+    read_only: ClassVar[bool] = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -79,6 +81,10 @@ class Run:
         if not (folder / "config.toml").is_file():
             raise DataError(f"{folder} is not a run: it has no config.toml (`refimpl runs` lists the runs)")
         return cls(folder)
+
+    @property
+    def title(self) -> str:
+        return str(self.folder)
 
     @property
     def config(self) -> Config:
@@ -134,6 +140,22 @@ class Run:
         if found["checkpoint_sha256"] != checkpoints.read(checkpoint).sha256:
             raise DataError(f"{path} was not made from {checkpoint}: make it again")
         return found
+
+    def attacks(self, epoch: int) -> list[tuple[str, AttackFile]]:
+        """The results in RUN/attacks of the net after `epoch` epochs, each with its file, by name.
+
+        Those of another epoch are left out. Raises `DataError` for a damaged file.
+        """
+        paths = sorted((self.folder / "attacks").glob("*.json"))
+        of_epoch = [path for path in paths if read_json(path, AttackFile)["epoch"] == epoch]
+        return [(str(path), self.result(path, AttackFile)) for path in of_epoch]
+
+    def measures(self, epoch: int) -> Measures | None:
+        """measure.json; None where there is none, and where it is of another epoch."""
+        path = self.folder / "measure.json"
+        if not path.is_file() or read_json(path, Measures)["epoch"] != epoch:
+            return None
+        return self.result(path, Measures)
 
     def checkpoint_path(self, epoch: int) -> Path:
         return self.folder / "checkpoints" / checkpoints.name_of(epoch)

@@ -198,6 +198,26 @@ class ContraryResult(Origin):
     attacks: ContraryAttacks
 
 
+class ContraryRow(TypedDict):
+    """A method of the contrary evidence: each quantity by seed; `norms` is the product of the spectral norms."""
+
+    method: str
+    of: str
+    by_seed: dict[str, dict[str, float]]
+
+
+class ContraryRecord(TypedDict):
+    """contrary.json of `refimpl reproduce --contrary`, and the record of it that the package holds."""
+
+    dataset: str
+    assumption: str
+    eps: float
+    rows: list[ContraryRow]
+    commits: list[str]
+    processors: list[str]
+    core_hours: float
+
+
 class AuditCheck(TypedDict):
     """A line of an audit; `done` is false where a check does not apply, too, which is grey."""
 
@@ -257,6 +277,35 @@ class AuditFile(Origin):
     attacks: list[AuditAttack]
     checklist: list[dict[str, Any]]
     examples: AuditExamples
+
+
+class ZooRow(TypedDict):
+    """An entry of the zoo as its index knows it, with the SHA-256 of its files."""
+
+    name: Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9.-]*$")]
+    arch: str
+    dataset: str
+    method: str
+    assumption: str
+    seed: Count
+    epochs: Positive
+    accuracy: Fraction
+    sha256: dict[str, SHA256]
+
+
+class ZooIndex(TypedDict):
+    """index.json of the zoo."""
+
+    entries: list[ZooRow]
+
+
+class ZooEntry(TypedDict):
+    """entry.json: of a run what its files hold, of its history the last line."""
+
+    manifest: Manifest
+    log: Log
+    measures: Measures
+    attacks: list[AttackFile]
 
 
 class PaperNumber(TypedDict):

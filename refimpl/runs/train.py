@@ -26,6 +26,7 @@ from .fast_twins import accelerated
 from .fit import fitting, logs
 from .folder import Run, Warn, begun
 from .trained import TrainedRun, data_of, open_run, warn_in_python
+from .zoo import opened
 
 Logs = Generator[EpochLog, None, Any]
 
@@ -132,9 +133,9 @@ def train(
     """Training of a new run: `for log in train(config, data): ...`, or `train(config, data).result()`.
 
     The network's ends follow from the data. Without a `folder` nothing is written; with it, which must not exist, the
-    run can be resumed, opened and compared. `start` is a run, or its folder, whose weights are the first. Raises
-    `UsageError` for a configuration that does not go with the data or is not the network's, `DataError` for weights of
-    another network, before anything is trained.
+    run can be resumed, opened and compared. `start` is a run, its folder, or `zoo:NAME`, whose weights are the first.
+    Raises `UsageError` for a configuration that does not go with the data or is not the network's, `DataError` for
+    weights of another network, before anything is trained.
     """
     if not isinstance(config, Config) or not isinstance(data, Dataset):
         raise UsageError(
@@ -166,7 +167,9 @@ def resume(
     `data` are those of a run that was trained on arrays; else they are looked for by name, first in `data_dir`. Raises
     `DataError` for what is no run; where the data are others or the run is damaged, as the first epoch is asked for.
     """  # fmt: skip
-    run = Run.open(Path(folder))
+    run = opened(folder)
+    if run.read_only:
+        raise UsageError(f"{run.title} is read only: `refimpl train --from {run.title}` goes on from its weights")
     return Training(_InFolder(run, data or data_of(run, data_dir), make_backend(run.config.backend), epochs, warn))
 
 
@@ -223,7 +226,7 @@ def _start(config: Config, start: TrainedRun | Path | str | None, warn: Warn) ->
     if isinstance(start, TrainedRun):
         params = {name: to_host(p) for name, p in start.params.items()}
         return Checkpoint(0, params, {}), replace(config, start=str(start.folder or start.place))
-    found = Run.open(Path(start)).latest(warn)
+    found = opened(start).latest(warn)
     if found is None:
         raise DataError(f"{start} has no checkpoint to start from")
     return found, replace(config, start=str(start))

@@ -9,7 +9,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from ..atomic import write_text
+from ..atomic import make_folder, write_text
 from ..attacks import ATTACKS, Attack, InputAttack, InputWeight
 from ..backend import Backend, Params
 from ..backend import backend as make_backend
@@ -27,6 +27,7 @@ from .folder import Run, Warn
 from .measured import NetworkMeasures, measure
 from .results import to_json, write_result
 from .schema import Origin
+from .zoo import opened
 
 Progress = Callable[[int], None]
 """Told how many test images are done."""
@@ -46,8 +47,8 @@ class Evaluation:
 
     `surrogate` is the run whose gradient a warm start follows; `match_nuclear` scales eps of low-rank PGD until its
     nuclear norm is that of PGD in the l2 ball; `certify` counts, under perturbed weights, the inputs that nothing
-    within the radii can change. Results are kept in the run's folder, where it has one, unless `save` is False; with
-    `save_images` the adversarial images, too. Raises `UsageError` for fewer than one example.
+    within the radii can change. Results are kept in the folder `out`, by default the run's, where it has one, unless
+    `save` is False; with `save_images` the adversarial images, too. Raises `UsageError` for fewer than one example.
     """
 
     examples: int | None = None
@@ -57,6 +58,7 @@ class Evaluation:
     certify: bool = False
     save: bool = True
     save_images: bool = False
+    out: Path | None = None
 
     def __post_init__(self) -> None:
         if self.examples is not None and self.examples < 1:
@@ -117,7 +119,13 @@ class TrainedRun:
 
     @property
     def folder(self) -> Path | None:
-        return self.run.folder if self.run else None
+        """Where results are kept; None for a run in memory and one of the zoo, which is read only."""
+        return self.run.folder if self.run and not self.run.read_only else None
+
+    @property
+    def title(self) -> str:
+        """The folder, `zoo:NAME`, or of a run in memory its name."""
+        return self.run.title if self.run else self.name
 
     @property
     def name(self) -> str:
@@ -128,8 +136,10 @@ class TrainedRun:
 
     @property
     def place(self) -> str:
-        """The folder, or "memory" with the hash of the weights: what tells runs of one name apart."""
-        return str(self.run.folder.resolve()) if self.run else f"memory:{self.checkpoint_sha256}"
+        """The folder, `zoo:NAME`, or "memory" with the hash of the weights: what tells runs of one name apart."""
+        if self.run is None:
+            return f"memory:{self.checkpoint_sha256}"
+        return self.run.title if self.run.read_only else str(self.run.folder.resolve())
 
     @property
     def origin(self) -> Origin:
@@ -152,23 +162,25 @@ class TrainedRun:
         network = accelerated(network, self.config.threads)
         return replace(self, network=network, params=params, truncation=fraction)
 
-    def measure(self, *, sigma2: float | None = None, save: bool = True) -> NetworkMeasures:
-        """Test accuracy, effective rank and sparsity of every layer; kept as measure.json in the run's folder.
+    def measure(self, *, sigma2: float | None = None, save: bool = True, out: Path | None = None) -> NetworkMeasures:
+        """Test accuracy, effective rank and sparsity of every layer; kept as measure.json in `out` or the run's folder.
 
         With `sigma2`, the variance of the noise, also bounds of I(x;t) and I(y;t) of every hidden layer, in bits.
         """
         with threadpool_limits(self.config.blas_threads, user_api="blas"):
             found = measure(self.network, self.params, self.data.test, self.backend, self.data.name, sigma2)
-        if save and self.run and self.truncation is None:
+        where = out or self.folder
+        if save and where and self.truncation is None:
             try:
-                write_text(self.run.folder / "measure.json", to_json(self.as_result(found)) + "\n")
+                make_folder(where)
+                write_text(where / "measure.json", to_json(self.as_result(found)) + "\n")
             except DataError as error:  # as in a course's read-only runs
                 self.warn(f"the measures could not be saved: {error}")
         return found
 
     def as_result(self, measured: NetworkMeasures) -> dict[str, Any]:
         """Measures as measure.json has them: with the run and what they were made from."""
-        return {"run": str(self.folder or self.name), **self.origin, **measured.as_dict()}
+        return {"run": self.title, **self.origin, **measured.as_dict()}
 
     def attack(
         self, attack: str | Attack = "pgd", *, progress: Progress = lambda done: None, **settings: Any
@@ -210,8 +222,9 @@ class TrainedRun:
         for one, result, eps in zip(asked, results, budgets, strict=True):
             result.summary.update({"matched_eps": eps} if how.match_nuclear else {})
             result.summary.update(self._circumstances(one, result, how))
-        if how.save and self.run:
-            return self._kept(self.run.folder / "attacks", asked, results, how)
+        where = how.out or (self.folder / "attacks" if self.folder else None)
+        if how.save and where:
+            return self._kept(where, asked, results, how)
         self.attacked.extend(result.summary for result in results)
         return results
 
@@ -269,7 +282,7 @@ class TrainedRun:
             ("loss", f"{last['loss']:.4f}"),
             ("test accuracy", f"{100 * last['accuracy']:.2f} %"),
         ]
-        return html_table(f"{self.folder or 'a run in memory'}", ("", ""), rows)
+        return html_table(self.title if self.run else "a run in memory", ("", ""), rows)
 
 
 def open_run(
@@ -287,7 +300,7 @@ def open_run(
     and number of threads are the run's unless told otherwise. Raises `DataError` for what is no run or has no
     checkpoint, and where the data are others.
     """  # fmt: skip
-    run = Run.open(Path(folder))
+    run = opened(folder)
     config = replace(run.config, threads=threads or run.config.threads)
     where = make_backend(backend or config.backend)
     checkpoint = run.trained(where, warn)
