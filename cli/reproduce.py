@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from refimpl.experiments import (
     TOLERANCE,
     TOLERANCE_REASON,
     Experiment,
+    contrary,
     methods_of,
     plans,
     record,
@@ -75,6 +77,10 @@ from .session import sigterm_interrupts
     "--list", "as_list", is_flag=True,
     help="Do nothing, but print a command for each run, which also continues it, and the run it must come after.",
 )  # fmt: skip
+@click.option(
+    "--contrary", is_flag=True,
+    help="Instead the evidence of others against the paper: their methods beside its, at two budgets each.",
+)  # fmt: skip
 @options.data_dir()
 @options.as_json()
 def reproduce(**given: Any) -> None:
@@ -85,6 +91,9 @@ def reproduce(**given: Any) -> None:
     verdict on record of the same profile, compared where method and seeds are the same.
     """
     root: Path = given["root"]
+    if given["contrary"]:
+        _contrary(given)
+        return
     experiments = plans(given["profile"], given["archs"], given["assumptions"], given["seeds"] or (), given["methods"])
     if given["as_list"]:
         _list(experiments, given)
@@ -99,6 +108,34 @@ def reproduce(**given: Any) -> None:
     if missing := [one for one in experiments if not _done(root, one)]:
         note(f"{count(len(missing), 'run')} not finished: the same command continues")
         click.get_current_context().exit(INTERRUPTED)
+
+
+def _contrary(given: dict[str, Any]) -> None:
+    """Train, attack and show; what is done is not done again."""
+    if any(given[name] for name in ("archs", "assumptions", "methods", "only", "as_list", "scheduler")):
+        raise UsageError("--contrary has its own methods: beside it --profile, --seeds, --out and --jobs make sense")
+    root, experiments = given["root"], contrary.plan(given["profile"], given["seeds"] or ())
+    _check_data([one for one in experiments if not _done(root, one)], given["data_dir"])
+    _run(experiments, given)
+    attacked = [one for one in experiments if one.source and _done(root, one)]
+    with sigterm_interrupts(), processes(given["jobs"]) as pool, Bar("attacking", len(attacked), "runs") as bar:
+        waiting = [pool.submit(contrary.contrast, root.resolve(), one, given["data_dir"]) for one in attacked]
+        for done, future in enumerate(as_completed(waiting), start=1):
+            future.result()
+            bar.update(done)
+    found = contrary.contrasted(root)
+    write_text(root / contrary.RECORD, to_json(found) + "\n")
+    if given["as_json"]:
+        report(found)
+    else:
+        title, header, rows = contrary.table(found)
+        table(header, rows, words=2)
+        done = sum(_done(root, one) for one in experiments)
+        out.print(f"\nruns: {done} of {len(experiments)} done, {found['core_hours']:.3g} core hours of training")
+        out.print(
+            f"budgets: eps {found['eps']:g}, and that over the product of spectral norms, relative to the control"
+        )
+        out.print(printable(f"{title}: in {root / contrary.RECORD}"), soft_wrap=True, markup=False)
 
 
 def _named(name: str, experiments: Sequence[Experiment]) -> Experiment:

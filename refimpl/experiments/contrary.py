@@ -5,8 +5,10 @@ seen at a budget that is divided by the product of their spectral norms, which b
 """
 
 import math
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +21,17 @@ from ..errors import DataError
 from ..parameters import as_matrix, weights
 from ..regularizers.spectral_norm import spectral_norm
 from ..runs.config import Config
+from ..runs.folder import Run
 from ..runs.presets import METHODS, Table, merged
 from ..runs.results import to_json
-from ..runs.schema import ContraryResult, from_json, read_json
+from ..runs.schema import ContraryRecord, ContraryResult, from_json, read_json
 from ..runs.trained import Evaluation, TrainedRun, open_run
 from ..settings import PIXELS
 from .assumptions import ASSUMPTIONS
 from .plan import CONTROL, PROFILES, SOURCE, Experiment
 
 ARCH, ASSUMPTION, FOLDER = "fcnn", "adam", "fcnn-contrary"
-RESULT = "contrary.json"
+RESULT = RECORD = "contrary.json"
 EPS = 0.05
 """The paper's budget (Section 5)."""
 EXAMPLES, QUERIES = 500, 1000
@@ -94,7 +97,8 @@ def plan(profile: str, seeds: Sequence[int] = ()) -> list[Experiment]:
 def contrast(root: Path, experiment: Experiment, data_dir: Path | None = None) -> ContraryResult:
     """The finished run `root/experiment.name` under clipped PGD and the ensemble, at both budgets; kept beside it.
 
-    The second budget is the first times the product of the spectral norms of the control of its seed, over its own.
+    The second budget is the first times the product of the spectral norms of the control of its seed, over its own, and
+    at most 1, where any image is allowed. Raises `DataError` where a run is missing.
     """
     path = root / experiment.name / RESULT
     if path.is_file():
@@ -102,7 +106,7 @@ def contrast(root: Path, experiment: Experiment, data_dir: Path | None = None) -
     run = open_run(root / experiment.name, data_dir=data_dir)
     control = open_run(root / FOLDER / f"{CONTROL}-seed{experiment.config.seed}", data_dir=data_dir)
     own, reference = (_norms(one.full().params) for one in (run, control))
-    scaled = EPS * math.prod(reference) / math.prod(own)
+    scaled = min(1.0, EPS * math.prod(reference) / math.prod(own))
     measured = run.measure(save=False)
     found: Any = {
         "method": experiment.method,
@@ -124,7 +128,7 @@ def _norms(params: Params) -> list[float]:
 
 def _attacked(run: TrainedRun, eps: float) -> list[dict[str, Any]]:
     """PGD on all test images, the ensemble on some drawn at random; pixels stay in [0, 1]."""
-    pgd: InputAttack = PGD(eps=eps, step_size=eps / 10, clip=PIXELS)
+    pgd: InputAttack = PGD(eps=eps, clip=PIXELS)
     ensemble = Ensemble(eps=eps, clip=PIXELS, queries=QUERIES)
     with threadpool_limits(1, user_api="blas"):
         (whole,) = run.attack_all([pgd], Evaluation(save=False))
@@ -132,9 +136,73 @@ def _attacked(run: TrainedRun, eps: float) -> list[dict[str, Any]]:
     return [whole.summary, worst.summary]
 
 
-def collected(root: Path) -> list[ContraryResult]:
-    """The results under `root`, by name. Raises `DataError` where there is none."""
+def contrasted(root: Path) -> dict[str, Any]:
+    """What the runs under `root` say, a row a method with its values by seed, and where they were made.
+
+    Raises `DataError` where there is no result, and where they are of more than one data set.
+    """
     paths = sorted((root / FOLDER).glob(f"*/{RESULT}"))
-    if not paths:
-        raise DataError(f"{root} has no results of `refimpl reproduce --contrary`")
-    return [read_json(path, ContraryResult) for path in paths]
+    found = [read_json(path, ContraryResult) for path in paths]
+    datasets = sorted({one["dataset"] for one in found})
+    if len(datasets) != 1:
+        raise DataError(f"{root}: the runs of the contrary evidence are of {' and '.join(datasets) or 'no data'}")
+    manifests = [Run(path.parent).manifest for path in paths]
+    return {
+        "dataset": datasets[0],
+        "assumption": ASSUMPTION,
+        "eps": EPS,
+        "rows": [_row(name, [one for one in found if one["method"] == name]) for name in ROWS if _any(name, found)],
+        "commits": sorted({(one["git"] or {}).get("commit", "") for one in manifests}),
+        "processors": sorted({one["processor"] for one in manifests}),
+        "core_hours": sum(one.get("cpu_seconds", 0.0) for one in manifests) / 3600,
+    }
+
+
+def _any(name: str, found: Sequence[ContraryResult]) -> bool:
+    return any(one["method"] == name for one in found)
+
+
+def _row(name: str, found: Sequence[ContraryResult]) -> dict[str, Any]:
+    values: dict[str, Callable[[Any], float]] = {
+        "accuracy": lambda one: one["accuracy"],
+        "effective_rank": lambda one: one["effective_ranks"][0],
+        "norms": lambda one: math.prod(one["spectral_norms"]),
+        "pgd": lambda one: one["attacks"]["eps"][0]["fooling_ratio"],
+        "ensemble": lambda one: one["attacks"]["eps"][1]["fooling_ratio"],
+        "eps_scaled": lambda one: one["attacks"]["eps_scaled"][0]["eps"],
+        "pgd_scaled": lambda one: one["attacks"]["eps_scaled"][0]["fooling_ratio"],
+        "ensemble_scaled": lambda one: one["attacks"]["eps_scaled"][1]["fooling_ratio"],
+    }
+    by_seed = {quantity: {str(one["seed"]): of(one) for one in found} for quantity, of in values.items()}
+    return {"method": name, "of": ROWS[name].of, "by_seed": by_seed}
+
+
+def record() -> dict[str, Any] | None:
+    """What is on record; None where there is nothing."""
+    path = files(__package__) / RECORD
+    return dict(from_json(path.read_bytes(), ContraryRecord, RECORD)) if path.is_file() else None
+
+
+def table(found: dict[str, Any]) -> tuple[str, list[str], list[list[str]]]:
+    """A title, a header and rows of cells; `tables.markdown` and the command line print it."""
+    header = ["method", "whose", "seeds", "accuracy", "r(W1)", "product of norms", "PGD", "ensemble", "eps, scaled",
+              "PGD, scaled", "ensemble, scaled"]  # fmt: skip
+    rows = [[row["method"], row["of"], str(len(row["by_seed"]["accuracy"])), *_cells(row["by_seed"])]
+            for row in found["rows"]]  # fmt: skip
+    return f"Contrary evidence, fully connected net, {found['dataset']}", header, rows
+
+
+def _cells(by_seed: dict[str, dict[str, float]]) -> list[str]:
+    def spread(quantity: str, factor: float = 1.0, unit: str = "") -> str:
+        values = [factor * value for value in by_seed[quantity].values()]
+        deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+        return f"{statistics.fmean(values):.2f}{deviation}{unit}"
+
+    def middle(quantity: str) -> str:
+        return f"{statistics.geometric_mean(by_seed[quantity].values()):.2g}"
+
+    percents = {
+        name: spread(name, 100, " %") for name in ("accuracy", "pgd", "ensemble", "pgd_scaled", "ensemble_scaled")
+    }
+    return [percents["accuracy"], spread("effective_rank"), middle("norms"), percents["pgd"], percents["ensemble"],
+            middle("eps_scaled"), percents["pgd_scaled"], percents["ensemble_scaled"]]  # fmt: skip
