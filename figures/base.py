@@ -19,10 +19,16 @@ Columns = dict[str, list[Any]]
 
 
 class Figure(Protocol):
-    """`reproduces` says that its runs are those of `refimpl reproduce`, or that it needs none."""
+    """`reproduces` says that its runs are those of `refimpl reproduce`, or that it needs none.
+
+    `on_record` says that it can be drawn without runs.
+    """
 
     @property
     def reproduces(self) -> bool: ...
+
+    @property
+    def on_record(self) -> bool: ...
 
     def drawings(self, runs: Path | None, assumption: str) -> Iterable["Drawing"]:
         """From the runs under `runs`, from the record where that is None; raises `DataError` where they lack it."""
@@ -33,6 +39,10 @@ class RunsFigure:
 
     name: str
     reproduces: ClassVar[bool] = False
+
+    @property
+    def on_record(self) -> bool:
+        return any(file.name.startswith(f"{self.name}.") for file in (files(__package__) / RECORD).iterdir())
 
     @abstractmethod
     def collect(self, runs: Path, assumption: str) -> Columns:
@@ -67,6 +77,7 @@ class PaperFigure(RunsFigure):
     arch: str
     words: str | None
     reproduces: ClassVar[bool] = True
+    on_record: ClassVar[bool] = True
 
     def title(self, assumption: str) -> str:
         return f"{self.name}-{assumption}"

@@ -12,6 +12,7 @@ class Theory:
     """Needs no runs."""
 
     reproduces = True
+    on_record = True
 
     def drawings(self, runs: Path | None, assumption: str) -> Iterable[Drawing]:
         for module in (theory_plane, theory_errors, theory_ratios):

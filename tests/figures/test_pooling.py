@@ -5,11 +5,13 @@ import json
 from dataclasses import replace
 
 import pytest
+from refimpl_figures.base import FIGURES
 
 from refimpl.attacks import FGSM, PGD, PGDL2, InputWeight, LoraPGD
 from refimpl.data import load
 from refimpl.low_rank import LowRank
 from refimpl.networks import FCNN
+from refimpl.regularizers import L1, Nuclear
 from refimpl.runs.config import Config
 from refimpl.runs.folder import Run
 
@@ -130,3 +132,41 @@ def test_low_rank_attack_pools_one_net_and_refuses_another(attacked, drawn):
     assert "but differ in restarts" in drawn("low-rank-attack", code=3)
     attacked("wider", replace(NATURAL, network=FCNN((784, 9, 10))), attacks, spectral_fraction=spectrum)
     assert "differ in" in drawn("low-rank-attack", code=3)
+
+
+def regularized(l1, nuclear, **settings):
+    terms = [term({"W1": lam}) for term, lam in ((L1, l1), (Nuclear, nuclear)) if lam]
+    return replace(NATURAL, regularizers=tuple(terms), **settings)
+
+
+def with_history(tmp_path, name, rank):
+    layers = [{"name": "W1", "effective_rank": rank, "effective_sparsity": 10 * rank}]
+    log = {"epoch": 1, "loss": 0.1, "test_loss": 0.1, "accuracy": 0.9, "layers": layers}
+    (tmp_path / "runs" / name / "history.jsonl").write_text(json.dumps(log) + "\n")
+
+
+def test_a_map_is_drawn_of_a_whole_grid_of_lambdas(attacked, drawn, tmp_path):
+    grid = [(l1, nuclear) for l1 in (0.0, 0.01, 0.1) for nuclear in (0.0, 0.03)]
+    for i, (l1, nuclear) in enumerate(grid):
+        if i == len(grid) - 1:
+            assert "make no whole grid of the lambdas of l1 and nuclear of W1: 5 of 3 x 2" in drawn(
+                "sparsity-rank-map", code=3
+            )
+        for seed in (0, 1):
+            attacked(f"{i}-{seed}", regularized(l1, nuclear, seed=seed), [PGD(clip=(0.0, 1.0))], 0.5 - 0.01 * i)
+            with_history(tmp_path, f"{i}-{seed}", 4 - 0.1 * i + 0.02 * seed)
+    attacked("other", replace(NATURAL, regularizers=(L1({"W2": 0.1}),)), [PGD(clip=(0.0, 1.0))])
+    attacked("unclipped", regularized(0.5, 0.5), [PGD()])
+    rows = drawn("sparsity-rank-map")
+    assert [(float(row["l1"]), float(row["nuclear"])) for row in rows] == grid
+    assert [float(row["pgd"]) for row in rows] == pytest.approx([50 + i for i in range(6)])
+    assert [float(row["rank"]) for row in rows] == pytest.approx([4.01 - 0.1 * i for i in range(6)])
+    assert {row["seeds"] for row in rows} == {"2"}
+    attacked("longer", regularized(0.1, 0.5, epochs=7), [PGD(clip=(0.0, 1.0))])
+    with_history(tmp_path, "longer", 3)
+    assert "differ in epochs: draw them apart" in drawn("sparsity-rank-map", code=3)
+
+
+def test_a_figure_without_a_record_is_drawn_only_from_runs():
+    on_record = {name for name, figure in FIGURES.items() if figure.on_record}
+    assert {"1", "low-rank-training", "theory"} <= on_record
