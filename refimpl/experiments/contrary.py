@@ -7,7 +7,7 @@ seen at a budget that is divided by the product of their spectral norms, which b
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -83,12 +83,12 @@ def plan(profile: str, seeds: Sequence[int] = ()) -> list[Experiment]:
     for seed in seeds or amount.seeds:
         shared: Table = {"network": {ARCH: {}}, "dataset": amount.datasets[ARCH], "seed": seed, "monitor": "none"}
         source = f"{FOLDER}/{SOURCE}-seed{seed}"
-        first = merged(shared, assumption.natural, {"epochs": natural} if natural else {})
+        first = merged(shared, assumption.first(), {"epochs": natural} if natural else {})
         experiments.append(Experiment(source, SOURCE, FOLDER, Config.from_table(first)))
         for name, row in ROWS.items():
-            base = {key: value for key, value in assumption.tuned.items() if key not in row.settings}
-            adversarial = assumption.adversarial if "attack" in row.settings else {}
-            table = merged(shared, base, row.settings, adversarial, {"epochs": tuned} if tuned else {})
+            others = {key: value for key, value in assumption.tuned.items() if key not in row.settings}
+            settings = replace(assumption, tuned=others).applied(row.settings)
+            table = merged(shared, settings, {"epochs": tuned} if tuned else {})
             config = Config.from_table(table | {"start": source})
             experiments.append(Experiment(f"{FOLDER}/{name}-seed{seed}", name, FOLDER, config, source))
     return experiments
