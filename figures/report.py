@@ -32,7 +32,12 @@ TERMS = {
     " sparse.",
     "I(x; t)": "The mutual information of the input and a hidden layer, in bits, between a lower and an upper bound.",
     "claim, effect, verdict": "A claim of the paper is tested by effects, each a difference of two methods, seed by"
-    " seed; a verdict says what their 95 % intervals over seeds (Student) decide, under each assumption.",
+    " seed; a verdict says what their 95 % intervals over seeds (Student) decide, under each assumption: a claim is"
+    " supported where all effects that decide it are.",
+    "of interest": "The smallest effect that matters: five points of a ratio, a twentieth of the baseline. Where a fall"
+    " as large is excluded, corrected for the number of effects (Holm), there is no effect of interest.",
+    "could have been shown": "The smallest fall that so many seeds, with their spread, show in 80 % of cases.",
+    "core hours": "Seconds of all cores together, of training and what is monitored in it.",
     "asterisk": f"A number within {100 * TOLERANCE:g} points of the paper's: {TOLERANCE_REASON}.",
 }
 

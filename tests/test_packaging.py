@@ -211,6 +211,13 @@ def test_the_tables_shown_are_those_on_record():
     assert block("refimpl/experiments/README.md", "assumptions") == compared
 
 
+def test_the_contrary_evidence_shown_is_that_on_record():
+    from refimpl.experiments.contrary import record, table
+    from refimpl.experiments.tables import markdown
+
+    assert block("refimpl/experiments/README.md", "contrary") == markdown([table(record())])
+
+
 def rows(document: str, *header: str) -> dict[str, list[str]]:
     """The rows of the table whose header begins like this, by their first cell."""
     after = (ROOT / document).read_text().split(f"| {' | '.join(header)} |")[1]

@@ -68,6 +68,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
     Holm 1979: the smallest of k times k, the next times k - 1, ..., none below one before it.
 
+    >>> from refimpl.experiments.paired import holm
     >>> holm([0.04, 0.01, 0.5])
     [0.08, 0.03, 0.5]
     """

@@ -25,7 +25,8 @@ def conditioning(S: Float[Array, "m n"]) -> tuple[Float[Array, ""], Float[Array,
     not finite.
 
     >>> import numpy as np
-    >>> value, gradient = conditioning(np.array([[1.0, 0.0], [0.0, 2.0]]))  # squares 1 and 4, mean 2.5
+    >>> import refimpl as ri
+    >>> value, gradient = ri.regularizers.conditioning(np.diag([1.0, 2.0]))  # squares 1 and 4, mean 2.5
     >>> print(f"{value:.4f}")
     2.1213
     >>> np.allclose(gradient, np.diag([-1.5, 1.5]) @ np.diag([1.0, 2.0]) * 2 / 4.5**0.5)

@@ -24,6 +24,7 @@ def rank(W: Float[Array, "m n"]) -> tuple[Float[Array, ""], Float[Array, "m n"]]
     orthogonal to W, for r does not see the scale. Both are 0 for the zero matrix.
 
     >>> import numpy as np
+    >>> from refimpl.regularizers.rank_min import rank
     >>> value, gradient = rank(np.array([[3.0, 0.0], [0.0, 4.0]]))
     >>> print(f"{value:.3f}")
     1.400

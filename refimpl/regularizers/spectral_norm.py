@@ -18,7 +18,8 @@ def spectral_norm(W: Float[Array, "m n"]) -> tuple[Float[Array, ""], Float[Array
     $v_1^\top = u_1^\top W / s_1$. nan where W is not finite; both are 0 for the zero matrix.
 
     >>> import numpy as np
-    >>> value, gradient = spectral_norm(np.array([[3.0, 0.0], [0.0, 4.0]]))
+    >>> import refimpl as ri
+    >>> value, gradient = ri.regularizers.spectral_norm(np.array([[3.0, 0.0], [0.0, 4.0]]))
     >>> print(f"{value:.3f}")
     4.000
     >>> np.allclose(gradient, [[0.0, 0.0], [0.0, 1.0]])

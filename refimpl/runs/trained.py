@@ -294,7 +294,7 @@ def open_run(
     threads: int | None = None,
     warn: Warn = warn_in_python,
 ) -> TrainedRun:
-    """The run in `folder` at its latest checkpoint, with the data it was trained on, by hash.
+    """The run in `folder`, or that on record that `zoo:NAME` names, at its latest checkpoint, with its data, by hash.
 
     `data` are those of a run that was trained on arrays; else they are looked for by name, first in `data_dir`. Backend
     and number of threads are the run's unless told otherwise. Raises `DataError` for what is no run or has no
