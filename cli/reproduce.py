@@ -105,6 +105,11 @@ def reproduce(**given: Any) -> None:
     _run(experiments, given)
     if not given["only"]:
         _judge(experiments, given)
+    _end(root, experiments)
+
+
+def _end(root: Path, experiments: Sequence[Experiment]) -> None:
+    """As interrupted where runs are not finished."""
     if missing := [one for one in experiments if not _done(root, one)]:
         note(f"{count(len(missing), 'run')} not finished: the same command continues")
         click.get_current_context().exit(INTERRUPTED)
@@ -117,7 +122,8 @@ def _contrary(given: dict[str, Any]) -> None:
     root, experiments = given["root"], contrary.plan(given["profile"], given["seeds"] or ())
     _check_data([one for one in experiments if not _done(root, one)], given["data_dir"])
     _run(experiments, given)
-    attacked = [one for one in experiments if one.source and _done(root, one)]
+    _end(root, experiments)
+    attacked = [one for one in experiments if one.source]
     with sigterm_interrupts(), processes(given["jobs"]) as pool, Bar("attacking", len(attacked), "runs") as bar:
         waiting = [pool.submit(contrary.contrast, root.resolve(), one, given["data_dir"]) for one in attacked]
         for done, future in enumerate(as_completed(waiting), start=1):
@@ -130,8 +136,8 @@ def _contrary(given: dict[str, Any]) -> None:
     else:
         title, header, rows = contrary.table(found)
         table(header, rows, words=2)
-        done = sum(_done(root, one) for one in experiments)
-        out.print(f"\nruns: {done} of {len(experiments)} done, {found['core_hours']:.3g} core hours of training")
+        n = len(experiments)
+        out.print(f"\nruns: {n} of {n} done, {found['core_hours']:.3g} core hours of training")
         out.print(
             f"budgets: eps {found['eps']:g}, and that over the product of spectral norms, relative to the control"
         )

@@ -52,9 +52,7 @@ def zoo(name: str | None, root: Path | None, into: Path | None, only: str, as_js
     header = ("zoo:", "net", "data", "assumption", "method", "seed", "epochs", "test accuracy")
     table(header, [_cells(row) for row in rows], words=5)
     if rows:
-        note(
-            f"{count(len(rows), 'entry').replace('entrys', 'entries')}; {command('zoo', rows[0]['name'])} shows a card"
-        )
+        note(f"{count(len(rows), 'network')} on record; {command('zoo', rows[0]['name'])} shows a card")
 
 
 def _cells(row: Any) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from ..errors import DataError
 from ..parameters import as_matrix, weights
 from ..regularizers.spectral_norm import spectral_norm
 from ..runs.config import Config
-from ..runs.folder import Run
+from ..runs.folder import list_runs
 from ..runs.presets import METHODS, Table, merged
 from ..runs.results import to_json
 from ..runs.schema import ContraryRecord, ContraryResult, from_json, read_json
@@ -146,7 +146,7 @@ def contrasted(root: Path) -> dict[str, Any]:
     datasets = sorted({one["dataset"] for one in found})
     if len(datasets) != 1:
         raise DataError(f"{root}: the runs of the contrary evidence are of {' and '.join(datasets) or 'no data'}")
-    manifests = [Run(path.parent).manifest for path in paths]
+    manifests = [run.manifest for run in list_runs(root / FOLDER)]
     return {
         "dataset": datasets[0],
         "assumption": ASSUMPTION,

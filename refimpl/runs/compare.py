@@ -211,9 +211,10 @@ def _origin(start: str) -> str | None:
     if not start:
         return None
     try:
-        config = opened(start).config
+        run = opened(start)
     except (DataError, UsageError):
         return "unknown"
+    config = run.config
     return f"{config.method}-{_digest(comparable(config.table()))}"
 
 
