@@ -202,7 +202,7 @@ def _cells(by_seed: dict[str, dict[str, float]]) -> list[str]:
         return f"{statistics.geometric_mean(by_seed[quantity].values()):.2g}"
 
     percents = {
-        name: spread(name, 100, " %") for name in ("accuracy", "pgd", "ensemble", "pgd_scaled", "ensemble_scaled")
+        name: spread(name, 100.0, " %") for name in ("accuracy", "pgd", "ensemble", "pgd_scaled", "ensemble_scaled")
     }
     return [percents["accuracy"], spread("effective_rank"), middle("norms"), percents["pgd"], percents["ensemble"],
             middle("eps_scaled"), percents["pgd_scaled"], percents["ensemble_scaled"]]  # fmt: skip
