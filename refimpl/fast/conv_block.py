@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.lib.stride_tricks import as_strided
 
+from ..layers.pooling import TIE
 from .activations import activate, derivative
 
 
@@ -44,7 +45,9 @@ class ConvBlock:
             self.runs = [self._run(*where) for where in product(range(2), range(2), range(k), range(k - 1))]
         self.y = np.empty((4, patches // 4, filters), W.dtype)
         self.h, self.g = np.empty((batch, h, h, filters), W.dtype), np.empty((patches // 4, filters), W.dtype)
-        self.right, self.lower_right, self.lower = (np.empty((patches // 4, filters), bool) for _ in range(3))
+        self.b = np.empty((h * h, filters), W.dtype)  # of an image's entries: rows of `filters` are short to add
+        self.tie = TIE * float(np.finfo(W.dtype).eps)
+        self.largest = np.empty((3, patches // 4, filters), bool)
         self.dW = np.empty((filters, k * k * C), W.dtype)
         self.ones = np.ones(patches // 4, W.dtype)
 
@@ -56,18 +59,20 @@ class ConvBlock:
         return as_strided(self.dx[:, p + i :, q + 2 * first :, :], run.shape, steps), run
 
     def forward(self, W: Float[np.ndarray, "O kkC"], b: Float[np.ndarray, "O"]) -> None:
-        """Fill `h` from `x`, and remember where each window's first largest entry was."""
+        """Fill `h` from `x`, and remember where each window's largest entry may be."""
         np.copyto(self.columns, self.windows)
         np.dot(self.matrix, W.T, out=self.y.reshape(-1, len(W)))
         upper_left, upper_right, lower_left, lower_right = self.y
-        np.greater(upper_right, upper_left, out=self.right)
-        np.maximum(upper_left, upper_right, out=upper_left)
-        np.greater(lower_right, lower_left, out=self.lower_right)
-        np.maximum(lower_left, lower_right, out=lower_left)
-        np.greater(lower_left, upper_left, out=self.lower)
-        h = self.h.reshape(self.g.shape)
-        np.maximum(upper_left, lower_left, out=h)
-        np.add(h, b, out=h)
+        h, largest = self.h.reshape(self.g.shape), self.g
+        np.maximum(upper_left, upper_right, out=largest)
+        np.maximum(lower_left, lower_right, out=h)
+        np.maximum(largest, h, out=largest)
+        images, least = (a.reshape(len(self.x), -1) for a in (h, largest))
+        np.copyto(self.b, b)
+        np.add(least, self.b.reshape(-1), out=images)
+        scale = np.maximum(np.maximum.reduce(images, axis=1), -np.minimum.reduce(images, axis=1))
+        np.subtract(least, self.tie * scale[:, None], out=least)
+        np.greater_equal(self.y[:3], largest, out=self.largest)
         activate(self.activation, h)
 
     def backward(self, dh: Float[np.ndarray, "batch h w O"]) -> None:
@@ -76,12 +81,12 @@ class ConvBlock:
         derivative(self.activation, h, out=self.g)
         np.multiply(dh, self.g, out=self.g)
         upper_left, upper_right, lower_left, lower_right = self.y
-        np.multiply(self.g, self.lower, out=lower_left)
-        np.subtract(self.g, lower_left, out=upper_left)
-        np.multiply(upper_left, self.right, out=upper_right)
-        np.subtract(upper_left, upper_right, out=upper_left)
-        np.multiply(lower_left, self.lower_right, out=lower_right)
-        np.subtract(lower_left, lower_right, out=lower_left)
+        np.multiply(self.g, self.largest[0], out=upper_left)
+        np.subtract(self.g, upper_left, out=lower_right)  # what is left for the other corners
+        np.multiply(lower_right, self.largest[1], out=upper_right)
+        np.subtract(lower_right, upper_right, out=lower_right)
+        np.multiply(lower_right, self.largest[2], out=lower_left)
+        np.subtract(lower_right, lower_left, out=lower_right)
 
     def weight_gradient(self, db: Float[np.ndarray, "O"]) -> Float[np.ndarray, "O kkC"]:
         """dW, and `db` filled; after `backward`, and before `input_gradient`, which overwrites the patches."""
