@@ -7,7 +7,7 @@ import click
 
 from refimpl.backend import cupy_trouble, describe_gpu
 from refimpl.data import REGISTRY, places
-from refimpl.runs.manifest import environment
+from refimpl.runs.manifest import environment, kernel_remark
 
 from . import options
 from .console import report, table
@@ -21,6 +21,7 @@ def doctor(data_dir: Path | None, as_json: bool) -> None:
     trouble = cupy_trouble()
     facts: dict[str, Any] = {
         **environment("numpy"),
+        "kernel_remark": kernel_remark(),
         "gpu": describe_gpu() if trouble is None else None,
         "gpu_trouble": trouble,
         "data": {
@@ -48,6 +49,7 @@ def _machine(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("processor", f"{facts['processor']}, {facts['cores']} cores"),
         *facts["packages"].items(),
         *[("blas", f"{b['internal_api']} {b['version']} ({b['architecture']})") for b in facts["blas"]],
+        ("numpy's kernel", facts["kernel_remark"] or facts["numpy_kernel"] or "not named by its BLAS"),
         ("source", source),
         ("gpu", usable),
     ]

@@ -92,3 +92,15 @@ def test_doctor_shows_everything_on_one_screen(refimpl):
     assert (facts["gpu"] is None) == (facts["gpu_trouble"] is not None)
     if facts["gpu_trouble"]:
         assert "refimpl[cuda12]" in result.stdout
+
+
+def test_doctor_names_the_kernel_that_numpy_multiplies_with(refimpl, monkeypatch):
+    """Not SciPy's; and it says what holds it below what the processor has."""
+    held = "OPENBLAS_CORETYPE=Nehalem holds NumPy's BLAS to its kernel Nehalem; without it this processor gets Zen"
+    for kernel, remark, shown in (("Zen", None, "Zen"), ("Nehalem", held, held), (None, None, "not named by its BLAS")):
+        monkeypatch.setattr("refimpl.runs.manifest.numpy_kernel", lambda kernel=kernel: kernel)
+        monkeypatch.setattr("refimpl_cli.doctor.kernel_remark", lambda remark=remark: remark)
+        (row,) = (line for line in refimpl("doctor").stdout.splitlines() if line.startswith("numpy's kernel"))
+        assert row.removeprefix("numpy's kernel").strip() == shown
+        facts = json.loads(refimpl("doctor", "--json").stdout)
+        assert (facts["numpy_kernel"], facts["kernel_remark"]) == (kernel, remark)
