@@ -17,14 +17,11 @@ from jaxtyping import Float
 from ..backend import Params
 from ..errors import UsageError
 from ..networks.cnn import CNN
-from .conv_block import ConvBlock
+from .conv_block import ConvBlock, Filters
 from .dense import DenseBuffers
 
 MICROBATCH = 16
 """Images whose patches and feature maps, 4 MB, the cache holds."""
-
-Weights = list[tuple[np.ndarray, np.ndarray]]
-"""Filters as matrices (O, k k C), channels last, and their biases."""
 
 
 class Microbatch:
@@ -43,14 +40,14 @@ class Microbatch:
         self.features = np.empty((batch, last[0].size), last.dtype)
         self.d_features = np.empty_like(last)
         self.head = DenseBuffers(batch, params, (3, 4), network.dense_activation)
-        self.weights: Weights = []
+        self.filters: list[Filters] = []
 
-    def forward(self, x: Float[np.ndarray, "batch n"], weights: Weights) -> None:
-        self.weights = weights
+    def forward(self, x: Float[np.ndarray, "batch n"], filters: list[Filters]) -> None:
+        self.filters = filters
         maps = x.reshape(self.shape).transpose(0, 2, 3, 1)
-        for block, (W, b) in zip(self.blocks, weights, strict=True):
+        for block, its in zip(self.blocks, filters, strict=True):
             block.inside[...] = maps
-            block.forward(W, b)
+            block.forward(its)
             maps = block.h
         self.features.reshape(self.channels_first.shape)[...] = self.channels_first
         self.head.forward(self.features)
@@ -69,19 +66,19 @@ class Microbatch:
         self.head.gradients(self.features, grads)
         dh = self._to_blocks()
         for i in (1, 0):
-            block, (W, _) = self.blocks[i], self.weights[i]
+            block = self.blocks[i]
             block.backward(dh)
             dW = block.weight_gradient(grads[f"b{i + 1}"])
-            filters, C, k, _ = grads[f"W{i + 1}"].shape
-            grads[f"W{i + 1}"][...] = dW.reshape(filters, k, k, C).transpose(0, 3, 1, 2)
+            count, C, k, _ = grads[f"W{i + 1}"].shape
+            grads[f"W{i + 1}"][...] = dW.reshape(count, k, k, C).transpose(0, 3, 1, 2)
             if i:
-                dh = block.input_gradient(W)
+                dh = block.input_gradient(self.filters[i])
 
     def input_gradient(self, out: Float[np.ndarray, "batch n"]) -> None:
         dh = self._to_blocks()
-        for block, (W, _) in zip(reversed(self.blocks), reversed(self.weights), strict=True):
+        for block, its in zip(reversed(self.blocks), reversed(self.filters), strict=True):
             block.backward(dh)
-            dh = block.input_gradient(W)
+            dh = block.input_gradient(its)
         out.reshape(self.shape)[...] = dh.transpose(0, 3, 1, 2)
 
     def _to_blocks(self) -> Float[np.ndarray, "batch h w C"]:
@@ -131,12 +128,11 @@ class CNNBuffers:
         """Forward microbatch by microbatch, each followed by `work`; what it returns, in order."""
         if not np.isfinite(x).all():
             raise UsageError(f"expected finite images, got {(~np.isfinite(x)).sum()} pixels of {x.shape} that are not")
-        filters = [(self.params[f"W{i}"], self.params[f"b{i}"]) for i in (1, 2)]
-        weights = [(np.ascontiguousarray(W.transpose(0, 2, 3, 1)).reshape(len(W), -1), b) for W, b in filters]
+        filters = [Filters.of(self.params[f"W{i}"], self.params[f"b{i}"]) for i in (1, 2)]
 
         def one(i: int, part: slice) -> object:
             microbatch = self._microbatch(part.stop - part.start)
-            microbatch.forward(x[part], weights)
+            microbatch.forward(x[part], filters)
             return work(i, part, microbatch)
 
         if self.threads == 1 or len(self.parts) == 1:

@@ -35,3 +35,12 @@ def _blocks(W: Float[np.ndarray, "m n"], batch: int) -> tuple[int, int]:
     """How many blocks there are, and how many examples they hold together; none where one would be too large."""
     blocks = batch // EXAMPLES if W.size * EXAMPLES <= MULTIPLICATIONS else 0
     return blocks, blocks * EXAMPLES
+
+
+def rows_at_a_time(rows: int, size: int) -> int:
+    """How many of the rows of a matrix to multiply at a time by a weight of `size` numbers: a divisor of all of them.
+
+    All of them where blocks would be of fewer than half of `EXAMPLES`.
+    """
+    allowed = max((n for n in range(1, min(rows, MULTIPLICATIONS // size) + 1) if rows % n == 0), default=1)
+    return allowed if allowed >= EXAMPLES // 2 else rows

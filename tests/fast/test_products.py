@@ -24,3 +24,15 @@ def test_blocks_give_the_whole_product(rng, shape, batch, dtype, tolerance):
 
 def test_only_a_small_weight_is_multiplied_in_blocks():
     assert SMALL[0] * SMALL[1] * products.EXAMPLES <= products.MULTIPLICATIONS < LARGE[0] * LARGE[1] * products.EXAMPLES
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "expected"),
+    [(1600, 288 * 32, 100), (10_816, 9 * 32, 2704), (100, 10, 100), (31, 10**5, 31), (1600, 2 * 10**6, 1600)],
+)
+def test_as_many_rows_are_multiplied_at_a_time_as_divide_all_and_make_a_small_product(rows, size, expected):
+    """Those of the paper's blocks for 16 images; few enough for one product; a prime; a weight that is too large."""
+    found = products.rows_at_a_time(rows, size)
+    assert found == expected
+    assert rows % found == 0
+    assert found == rows or found * size <= products.MULTIPLICATIONS
