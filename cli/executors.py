@@ -24,12 +24,12 @@ GRACE = 60.0  # seconds in which a process without a parent may write its checkp
 def processes(jobs: int | None) -> Iterator[Executor]:
     """A process a core, or `jobs` of them; each run pins its BLAS to one thread.
 
-    KeyboardInterrupt asks them to end what they are at, as SIGTERM would.
+    Where the block ends with an error or an interrupt, they are asked to end what they are at, as SIGTERM would.
     """
     with Processes(jobs or os.cpu_count() or 1) as pool:
         try:
             yield pool
-        except KeyboardInterrupt:
+        except BaseException:
             pool.interrupt()
             raise
 

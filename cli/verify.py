@@ -1,15 +1,10 @@
 """refimpl verify"""
 
-import multiprocessing
 import os
-import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import Future, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, Future, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,12 +99,9 @@ def compute(asked: Options, chosen: list[str], gradients: bool) -> tuple[list[di
         return [], check_gradients(asked.backend, asked.seed)
     jobs = min(asked.jobs or os.cpu_count() or 1, len(chosen))
     note(expectation(len(chosen), asked.examples, jobs))
-    with tempfile.TemporaryDirectory() as folder, processes(jobs) as pool, children_end_with_it():
-        with interrupts_ignored():  # by the processes that start here, too: this one ends them
-            verdicts = [
-                pool.submit(judge_one, name, asked.backend, asked.examples, asked.seed, folder) for name in chosen
-            ]
-            rows = pool.submit(check_gradients, asked.backend, asked.seed) if gradients else None
+    with tempfile.TemporaryDirectory() as folder, processes(jobs) as pool:
+        verdicts = [pool.submit(judge_one, name, asked.backend, asked.examples, asked.seed, folder) for name in chosen]
+        rows = pool.submit(check_gradients, asked.backend, asked.seed) if gradients else None
         names = dict(zip(verdicts, chosen, strict=True))
         with Bar("verifying", len(chosen), "statements") as bar:
             for done, future in enumerate(as_completed(verdicts), start=1):
@@ -138,28 +130,8 @@ def check_gradients(backend: str, seed: int) -> list[dict[str, Any]]:
 def _result(future: Future[Any]) -> Any:
     try:
         return future.result()
-    except BrokenProcessPool:
+    except BrokenExecutor:
         raise RefimplError("a process was killed, perhaps because memory ran out: try fewer --jobs") from None
-
-
-@contextmanager
-def children_end_with_it() -> Iterator[None]:
-    """Terminate the child processes where the block ends with an error or an interrupt."""
-    try:
-        yield
-    except BaseException:
-        for child in multiprocessing.active_children():
-            child.terminate()
-        raise
-
-
-@contextmanager
-def interrupts_ignored() -> Iterator[None]:
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def expectation(statements: int, examples: int, jobs: int) -> str:

@@ -116,23 +116,56 @@ def test_verify_ends_with_5_where_a_statement_or_a_derivative_is_wrong(refimpl, 
     assert Path("page.html").read_text().count('class="red"') == 1
 
 
-def test_verify_interrupted_ends_its_processes(tmp_path):
+@pytest.fixture
+def at_work(tmp_path):
+    """A long `refimpl verify` and the numbers of its two processes; none of them is left afterwards."""
+    if not Path("/proc/self/task").exists():
+        pytest.skip("processes are looked for where Linux lists them")
     command = [sys.executable, "-m", "refimpl_cli", "verify", "--examples", "100000", "--jobs", "2"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert "2 processes" in process.stderr.readline()
-        time.sleep(2)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        started = children.read_text().split() if children.exists() else []
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
+        deadline = time.monotonic() + 60
+        while len(workers := started_by(process.pid)) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(1)
+        yield process, workers
+    deadline = time.monotonic() + 10
+    while any(map(running, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def started_by(process):
+    """The processes that threads of this one started, but for Python's own."""
+    lists = [path.read_text().split() for path in Path(f"/proc/{process}/task").glob("*/children")]
+    return [child for children in lists for child in children if b"spawn_main" in command_line(child)]
+
+
+def command_line(process):
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_verify_interrupted_ends_its_processes(at_work):
+    process, _ = at_work
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stdout == ""
     assert stderr == "refimpl: interrupted\n"
-    deadline = time.monotonic() + 10
-    while any(map(running, started)):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+
+
+def test_verify_ends_its_processes_where_one_was_killed(at_work):
+    process, workers = at_work
+    os.kill(int(workers[0]), signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert stdout == ""
+    assert stderr == "refimpl: a process was killed, perhaps because memory ran out: try fewer --jobs\n"
 
 
 def test_an_interrupt_lost_in_the_garbage_collector_comes_again(capfd):
@@ -147,16 +180,20 @@ def test_an_interrupt_lost_in_the_garbage_collector_comes_again(capfd):
             gc.collect()
             time.sleep(10)
 
+    gc.collect()
+    gc.disable()  # or a collection before the handler is there would end the tests
     gc.callbacks.append(meet)
-    with pytest.raises(KeyboardInterrupt):
-        work()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    finally:
+        gc.enable()
     assert capfd.readouterr().err == ""
 
 
 def running(process: str) -> bool:
     """Whether there is a process of this number; one that has ended but was not waited for has no command line."""
-    command = Path(f"/proc/{process}/cmdline")
-    return command.exists() and command.read_bytes() != b""
+    return command_line(process) != b""
 
 
 def test_verify_completes_the_names_of_statements(refimpl, monkeypatch):
