@@ -6,6 +6,7 @@ one source serves NumPy, CuPy and, in the tests, stricter stand-ins. A function 
 from the device to the host.
 """
 
+import functools
 import importlib
 import math
 from collections.abc import Callable
@@ -28,14 +29,35 @@ _NAMESPACES: dict[type, Any] = {np.ndarray: np, np.float32: np, np.float64: np}
 _HOST_COPIES: dict[type, Callable[[Array], np.ndarray]] = {np.ndarray: lambda x: x}
 
 
+class CuPyNamespace:
+    """`array_api_compat.cupy` with CuPy's own `sign` and `clip`, which keep nan.
+
+    Those of the compat layer put nan back through a boolean mask, and for the size of what a mask selects CuPy waits
+    for the device.
+    """
+
+    def __init__(self, cupy: Any, compat: Any) -> None:
+        self._compat = compat
+        self.sign, self.clip = cupy.sign, cupy.clip
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._compat, name)
+
+
+@functools.cache
+def _cupy_namespace() -> CuPyNamespace:
+    return CuPyNamespace(importlib.import_module("cupy"), importlib.import_module("array_api_compat.cupy"))
+
+
 def namespace(x: Array) -> Any:
-    """The array module of `x`: `numpy`, `array_api_compat.cupy`, or whatever else implements the standard."""
+    """The array module of `x`: `numpy`, a `CuPyNamespace`, or whatever else implements the standard."""
     kind = type(x)
     if kind not in _NAMESPACES:
         try:
-            _NAMESPACES[kind] = array_api_compat.array_namespace(x)
+            module = array_api_compat.array_namespace(x)
         except TypeError:
             raise UsageError(f"expected an array, got {kind.__name__}") from None
+        _NAMESPACES[kind] = _cupy_namespace() if array_api_compat.is_cupy_namespace(module) else module
     return _NAMESPACES[kind]
 
 
@@ -127,8 +149,8 @@ def backend(name: str = "auto") -> Backend:
         raise UsageError(f"unknown backend {name!r}: choose numpy, cupy or auto")
     trouble = cupy_trouble() if name != "numpy" else "not asked for"
     if not trouble:
-        xp: Any = importlib.import_module("array_api_compat.cupy")
-        return Backend("cupy", xp, xp.cuda.Device(0))
+        xp = _cupy_namespace()
+        return Backend("cupy", xp, xp.cuda.Device())
     if name == "cupy":
         raise BackendError(trouble)
     return Backend("numpy", np, "cpu")

@@ -1,12 +1,18 @@
 """CuPy's refusals over NumPy, and a count of what would have waited for the device.
 
 Like CuPy it does not turn into a NumPy array by itself, does not mix with NumPy arrays or NumPy scalars, returns 0-d
-arrays from reductions. Unlike CuPy it needs no GPU, and its results are NumPy's to the bit.
+arrays from reductions. Unlike CuPy it needs no GPU, and its results are NumPy's to the bit. array-api-compat takes it
+for CuPy: its own functions run here, so that what they wait for is counted.
 """
 
-from typing import Any
+import importlib
+import sys
+from types import ModuleType
+from typing import Any, Self
 
 import numpy as np
+
+from refimpl.backend import CuPyNamespace
 
 SYNCS: list[str] = []
 
@@ -36,6 +42,12 @@ class FakeArray:
     @property
     def T(self) -> "FakeArray":
         return FakeArray(self._host.T)
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        return compat
+
+    def astype(self, dtype: Any, copy: bool = True) -> "FakeArray":
+        return FakeArray(self._host.astype(dtype, copy=copy))
 
     def get(self) -> np.ndarray:
         SYNCS.append("get")
@@ -103,16 +115,29 @@ for _name in ("__float__", "__int__", "__bool__", "__index__"):
     setattr(FakeArray, _name, _waits(_name))
 
 
-class _Module:
-    """The functions of NumPy, on fake arrays."""
+class _Device:
+    """The one there is, made the current one in a `with` block."""
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, number: Any = None) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        pass
+
+
+class _Module(ModuleType):
+    """A module of CuPy: the functions of one of NumPy, on fake arrays."""
+
+    def __init__(self, name: str, module: ModuleType) -> None:
+        super().__init__(name)
+        self.__all__ = [name for name in module.__all__ if not isinstance(getattr(module, name), ModuleType)]
         self._module = module
 
     def __getattr__(self, name: str) -> Any:
         target = getattr(self._module, name)
-        if name == "linalg":
-            return _Module(target)
         if not callable(target) or isinstance(target, type):
             return target
 
@@ -123,14 +148,47 @@ class _Module:
 
         return call
 
+
+class _CuPy(_Module):
+    """The module `cupy` itself."""
+
+    ndarray = FakeArray
+
+    def __init__(self) -> None:
+        super().__init__("cupy", np)
+        self.linalg, self.fft = _Module("cupy.linalg", np.linalg), _Module("cupy.fft", np.fft)
+        self.cuda = ModuleType("cupy.cuda")
+        self.cuda.device = ModuleType("cupy.cuda.device")
+        self.cuda.Device = self.cuda.device.Device = _Device
+
     @staticmethod
-    def asarray(x: Any, dtype: Any = None, device: Any = None) -> FakeArray:
+    def asarray(x: Any, dtype: Any = None, **options: Any) -> FakeArray:
         """The upload: the one door through which NumPy arrays come in."""
         return FakeArray(np.asarray(x._host if isinstance(x, FakeArray) else x, dtype=dtype))
 
-    @staticmethod
-    def astype(x: FakeArray, dtype: Any) -> FakeArray:
-        return FakeArray(x._host.astype(dtype))
+
+def _compat() -> ModuleType:
+    """`array_api_compat.cupy` on the stand-in; that on CuPy itself, where there is one, stays what it is."""
+    package = importlib.import_module("array_api_compat")
+    kept = _taken_out()
+    modules = (cupy, cupy.linalg, cupy.fft, cupy.cuda, cupy.cuda.device)
+    sys.modules.update({module.__name__: module for module in modules})
+    try:
+        return importlib.import_module("array_api_compat.cupy")
+    finally:
+        _taken_out()
+        sys.modules.update(kept)
+        vars(package).pop("cupy", None)
+        if "array_api_compat.cupy" in kept:
+            package.cupy = kept["array_api_compat.cupy"]
 
 
-xp = _Module(np)
+def _taken_out() -> dict[str, ModuleType]:
+    """The modules of CuPy and of array-api-compat for it, no longer known to the interpreter."""
+    names = [name for name in sys.modules if f"{name}.".startswith(("cupy.", "array_api_compat.cupy."))]
+    return {name: sys.modules.pop(name) for name in names}
+
+
+cupy = _CuPy()
+compat = _compat()
+xp = CuPyNamespace(cupy, compat)

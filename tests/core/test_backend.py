@@ -12,7 +12,7 @@ from backends import FAKE, NUMPY, STRICT
 from numpy.testing import assert_array_equal
 
 from refimpl import BackendError, UsageError, namespace
-from refimpl.backend import backend, cupy_trouble, like, to_host
+from refimpl.backend import _NAMESPACES, backend, cupy_trouble, like, to_host
 
 
 def test_the_namespace_follows_the_array():
@@ -112,6 +112,29 @@ def test_the_fake_refuses_what_cupy_refuses():
     bool(fakecupy.xp.all(x > 0))
     x[x > 0]
     assert fakecupy.SYNCS == ["__float__", "__bool__", "mask"]
+
+
+def test_sign_and_clip_of_the_compat_layer_wait_and_ours_do_not():
+    host = np.array([-2.0, -0.0, 0.0, 3.0, np.nan, np.inf, -np.inf], np.float32)
+    x = FAKE.asarray(host)
+    fakecupy.SYNCS.clear()
+    fakecupy.compat.sign(x)
+    assert fakecupy.SYNCS == ["mask"]
+    fakecupy.compat.clip(x, -1.0, 1.0)
+    assert fakecupy.SYNCS == ["mask"] * 5
+    fakecupy.SYNCS.clear()
+    xp = namespace(x)
+    signs, clipped = xp.sign(x), xp.clip(x, -1.0, 1.0)
+    assert fakecupy.SYNCS == []
+    assert_array_equal(to_host(signs), np.sign(host))
+    assert_array_equal(to_host(clipped), np.clip(host, -1, 1))
+    assert xp.astype is fakecupy.compat.astype
+
+
+def test_arrays_of_cupy_that_no_backend_made_have_the_same_namespace(monkeypatch):
+    monkeypatch.setattr(sys.modules["refimpl.backend"], "_cupy_namespace", lambda: fakecupy.xp)
+    monkeypatch.delitem(_NAMESPACES, fakecupy.FakeArray)
+    assert namespace(fakecupy.FakeArray(np.ones(2))) is fakecupy.xp
 
 
 @pytest.mark.gpu
