@@ -9,6 +9,7 @@ from the device to the host.
 import functools
 import importlib
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -159,30 +160,66 @@ def backend(name: str = "auto") -> Backend:
 def cupy_trouble() -> str | None:
     """Why CuPy cannot be used here, in one sentence that names the remedy; None where it can."""
     try:
-        import cupy
-    except ImportError:
-        return f"CuPy is not installed: {EXTRAS} installs it, `--backend numpy` does without"
+        cupy = importlib.import_module("cupy")
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+            return f"CuPy is not installed: {EXTRAS} installs it, `--backend numpy` does without"
+        return f"CuPy is installed but cannot be imported ({_reason(error)}): reinstall it, {EXTRAS}"
     if not cupy.cuda.is_available():
         return (
             f"CuPy {cupy.__version__} is installed but finds no CUDA device: check `nvidia-smi`, and that the extra"
             f" matches the driver, {EXTRAS}; `--backend numpy` does without"
         )
+    found = f"CuPy {cupy.__version__} finds a device"
     try:
-        cupy.matmul(cupy.ones((2, 2)), cupy.ones((2, 2))).sum().item()
-    except (ImportError, OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        return f"CuPy {cupy.__version__} finds a device but cannot compute on it ({reason}): reinstall it, {EXTRAS}"
+        _probe(cupy)
+    except MemoryError as error:
+        others = "`nvidia-smi` lists the programs that use it, `--backend numpy` does without"
+        return f"{found} without free memory ({_reason(error)}): {others}"
+    except Exception as error:
+        return f"{found} but cannot compute on it ({_reason(error)}): reinstall it, {EXTRAS}"
     return None
 
 
-def describe_gpu() -> dict[str, str]:
-    """The device and its driver, for the record. Only where `cupy_trouble()` is None."""
-    import cupy
+def _probe(cupy: Any) -> None:
+    """Compile a kernel, multiply by cuBLAS and decompose by cuSOLVER: a library that is missing fails where it is used.
 
-    runtime = cupy.cuda.runtime
+    What is raised then depends on what is missing, an error of the compiler, of the loader or of CuPy's own checks.
+    """
+    cupy.matmul(cupy.ones((2, 2)), cupy.ones((2, 2))).sum().item()
+    cupy.linalg.svd(cupy.eye(2))[1].sum().item()
+
+
+def _reason(error: BaseException) -> str:
+    """The first line that an error says, or that it was raised from; its name where it says nothing."""
+    error = error.__cause__ or error
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def describe_gpu() -> dict[str, str]:
+    """The current device, its driver and libraries, for the record. Only where `cupy_trouble()` is None.
+
+    `cuda_runtime` is the library that is installed, not the one that CuPy was built with. `cupy_tf32`, CuPy's
+    environment variable, takes 13 bits from every product in float32 unless it is "0" or empty.
+    """
+    cupy = importlib.import_module("cupy")
+    cuda = cupy.cuda
     return {
-        "gpu": runtime.getDeviceProperties(0)["name"].decode(),
+        "gpu": cuda.runtime.getDeviceProperties(cuda.Device().id)["name"].decode(),
         "cupy": cupy.__version__,
-        "cuda_driver": str(runtime.driverGetVersion()),
-        "cuda_runtime": str(runtime.runtimeGetVersion()),
+        "cuda_driver": str(cuda.runtime.driverGetVersion()),
+        "cuda_runtime": _version(cuda.get_local_runtime_version),
+        "cublas": _version(lambda: cuda.cublas.getVersion(cuda.get_cublas_handle())),
+        "cusolver": _version(lambda: cuda.cusolver._getVersion()),
+        "cupy_tf32": os.environ.get("CUPY_TF32", ""),
     }
+
+
+def _version(read: Callable[[], int | tuple[int, ...]]) -> str:
+    """A library's version; why it does not tell, which is no reason to stop."""
+    try:
+        version = read()
+    except Exception as error:
+        return f"unknown: {_reason(error)}"
+    return ".".join(map(str, version)) if isinstance(version, tuple) else str(version)

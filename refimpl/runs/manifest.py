@@ -38,7 +38,8 @@ def environment(backend_name: str) -> dict[str, Any]:
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What of two environments differs and could change a bit, in words."""
-    bits = ("python", "processor", "packages", "blas", "numpy_kernel", "gpu", "cupy")
+    device = ("gpu", "cupy", "cuda_runtime", "cublas", "cusolver", "cupy_tf32")
+    bits = ("python", "processor", "packages", "blas", "numpy_kernel", *device)
     return [f"{key} {then.get(key)}, now {now.get(key)}" for key in bits if then.get(key) != now.get(key)]
 
 

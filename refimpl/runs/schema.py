@@ -60,6 +60,13 @@ class Manifest(TypedDict):
     numpy_kernel: str | None
     openblas_coretype: str | None
     git: dict[str, Any] | None
+    gpu: NotRequired[str]
+    cupy: NotRequired[str]
+    cuda_driver: NotRequired[str]
+    cuda_runtime: NotRequired[str]
+    cublas: NotRequired[str]
+    cusolver: NotRequired[str]
+    cupy_tf32: NotRequired[str]
     ended: NotRequired[str]
     reason: NotRequired[str]
     checkpoint: NotRequired[Count]

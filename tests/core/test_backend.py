@@ -1,6 +1,7 @@
 """The backend: what goes in comes out, and what cannot be had says why in one sentence."""
 
-import builtins
+import functools
+import importlib
 import sys
 import types
 
@@ -12,7 +13,7 @@ from backends import FAKE, NUMPY, STRICT
 from numpy.testing import assert_array_equal
 
 from refimpl import BackendError, UsageError, namespace
-from refimpl.backend import _NAMESPACES, backend, cupy_trouble, like, to_host
+from refimpl.backend import _NAMESPACES, backend, cupy_trouble, describe_gpu, like, to_host
 
 
 def test_the_namespace_follows_the_array():
@@ -53,43 +54,103 @@ def test_an_unknown_name_is_refused():
         backend("torch")
 
 
-def without_cupy(monkeypatch):
-    real = builtins.__import__
+class FakeCuPy:
+    """As much of CuPy as the probe and the description of a device ask for, with one function replaced."""
 
-    def refuse(name, *arguments, **options):
-        if name.split(".")[0] == "cupy":
-            raise ImportError(name)
-        return real(name, *arguments, **options)
+    __version__ = "14.2.0"
+    ones, eye, matmul = staticmethod(np.ones), staticmethod(np.eye), staticmethod(np.matmul)
 
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    def __init__(self, available=True, **replaced):
+        libraries = {
+            "cublas": types.SimpleNamespace(getVersion=lambda handle: 120_900 + handle),
+            "cusolver": types.SimpleNamespace(_getVersion=lambda: (11, 7, 5)),
+        }
+        self.linalg = types.SimpleNamespace(svd=np.linalg.svd)
+        self.cuda = types.SimpleNamespace(
+            is_available=lambda: available,
+            Device=lambda: types.SimpleNamespace(id=3),
+            get_cublas_handle=lambda: 4,
+            get_local_runtime_version=lambda: 12_080,
+            runtime=types.SimpleNamespace(
+                getDeviceProperties=lambda number: {"name": f"GPU {number}".encode()}, driverGetVersion=lambda: 13_000
+            ),
+            **libraries,
+        )
+        for name, function in replaced.items():
+            *above, last = name.split("__")
+            setattr(functools.reduce(getattr, above, self), last, function)
 
 
-def with_cupy(monkeypatch, available, matmul=None):
-    fake = types.ModuleType("cupy")
-    fake.__version__ = "14.2.0"
-    fake.cuda = types.SimpleNamespace(is_available=lambda: available)
-    fake.ones = np.ones
-    fake.matmul = matmul or np.matmul
-    monkeypatch.setitem(sys.modules, "cupy", fake)
+def importing(monkeypatch, found):
+    """`import cupy` gives this, or raises it."""
+    real = importlib.import_module
+
+    def import_module(name, package=None):
+        if name != "cupy":
+            return real(name, package)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
 
 
-def broken(*arguments):
-    raise RuntimeError("libcublas.so.12: cannot open shared object file\nand more")
+def raising(error):
+    def raise_it(*arguments, **options):
+        raise error
+
+    return raise_it
+
+
+class CompileException(Exception):
+    """As CuPy's: an exception of no kind, with lines of a compiler's output."""
 
 
 def test_cupy_not_installed_names_the_extras(monkeypatch):
-    without_cupy(monkeypatch)
+    importing(monkeypatch, ModuleNotFoundError("No module named 'cupy'", name="cupy"))
     with pytest.raises(BackendError, match=r"not installed.*refimpl\[cuda12\].*refimpl\[cuda13\]"):
         backend("cupy")
     assert backend("auto").name == "numpy"
 
 
+def imported_from(cause):
+    """CuPy's own words where its import fails, of many lines, the first of them empty."""
+    error = ImportError("\n====\nFailed to import CuPy.\n====")
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
-    ("available", "matmul", "reason"),
-    [(False, None, "finds no CUDA device"), (True, broken, "cannot compute.*libcublas")],
+    ("error", "reason"),
+    [
+        (ModuleNotFoundError("No module named 'fastrlock'", name="fastrlock"), "No module named 'fastrlock'"),
+        (imported_from(ImportError("libcudart.so.12: cannot open")), "libcudart.so.12: cannot open"),
+        (OSError("libnvrtc.so.12: invalid ELF header"), "invalid ELF header"),
+        (AttributeError(""), "AttributeError"),
+    ],
 )
-def test_cupy_without_a_working_device_names_the_reason_and_the_extras(monkeypatch, available, matmul, reason):
-    with_cupy(monkeypatch, available, matmul)
+def test_a_broken_install_is_not_called_missing(monkeypatch, error, reason):
+    importing(monkeypatch, error)
+    trouble = cupy_trouble()
+    assert trouble.startswith("CuPy is installed but cannot be imported (")
+    assert f"{reason}): reinstall it" in trouble
+    assert "not installed" not in trouble
+    assert "\n" not in trouble
+
+
+@pytest.mark.parametrize(
+    ("cupy", "reason"),
+    [
+        (FakeCuPy(available=False), "finds no CUDA device"),
+        (FakeCuPy(matmul=raising(RuntimeError("libcublas.so.12: cannot open\nand more"))), "cannot compute.*libcublas"),
+        (FakeCuPy(ones=raising(CompileException("\nerror: identifier\n1 error"))), "cannot compute.*identifier"),
+        (FakeCuPy(matmul=raising(AttributeError("undefined symbol: cublasX"))), "cannot compute.*undefined symbol"),
+        (FakeCuPy(matmul=raising(AssertionError())), r"cannot compute on it \(AssertionError\)"),
+        (FakeCuPy(linalg__svd=raising(ImportError("libcusolver.so.11: no such file"))), "cannot compute.*libcusolver"),
+    ],
+)
+def test_cupy_without_a_working_device_names_the_reason_and_the_extras(monkeypatch, cupy, reason):
+    importing(monkeypatch, cupy)
     with pytest.raises(BackendError, match=rf"14\.2\.0.*{reason}.*refimpl\[cuda12\].*refimpl\[cuda13\]") as caught:
         backend("cupy")
     assert "\n" not in str(caught.value)
@@ -97,9 +158,35 @@ def test_cupy_without_a_working_device_names_the_reason_and_the_extras(monkeypat
     assert backend("auto").name == "numpy"
 
 
+def test_a_device_without_memory_is_no_broken_install(monkeypatch):
+    importing(monkeypatch, FakeCuPy(ones=raising(MemoryError("Out of memory allocating 512 bytes"))))
+    trouble = cupy_trouble()
+    assert "without free memory (Out of memory allocating 512 bytes): `nvidia-smi`" in trouble
+    assert "reinstall" not in trouble
+
+
 def test_cupy_that_works_is_no_trouble(monkeypatch):
-    with_cupy(monkeypatch, True)
+    importing(monkeypatch, FakeCuPy())
     assert cupy_trouble() is None
+
+
+def test_the_current_device_and_the_libraries_installed_are_described(monkeypatch):
+    importing(monkeypatch, FakeCuPy())
+    monkeypatch.setenv("CUPY_TF32", "1")
+    assert describe_gpu() == {
+        "gpu": "GPU 3",
+        "cupy": "14.2.0",
+        "cuda_driver": "13000",
+        "cuda_runtime": "12080",
+        "cublas": "120904",
+        "cusolver": "11.7.5",
+        "cupy_tf32": "1",
+    }
+
+
+def test_a_library_that_does_not_tell_its_version_stops_nothing(monkeypatch):
+    importing(monkeypatch, FakeCuPy(cuda__get_local_runtime_version=raising(RuntimeError("no libcudart"))))
+    assert describe_gpu()["cuda_runtime"] == "unknown: no libcudart"
 
 
 def test_the_fake_refuses_what_cupy_refuses():

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from refimpl.runs import manifest
 from refimpl.runs.manifest import differences, environment
+from refimpl.runs.schema import Manifest
 
 
 def elsewhere(**variables: str) -> dict[str, object]:
@@ -33,6 +35,18 @@ def test_the_kernel_of_numpy_is_named_and_its_change_is_warned_of():
 
 def test_an_environment_does_not_differ_from_itself():
     assert differences(environment("numpy"), environment("numpy")) == []
+
+
+def test_a_run_on_a_gpu_names_its_libraries_and_their_change_is_warned_of(monkeypatch):
+    device = {"gpu": "GPU 0", "cupy": "14.2.0", "cuda_driver": "13000", "cuda_runtime": "12080"}
+    device |= {"cublas": "120904", "cusolver": "11.7.5", "cupy_tf32": ""}
+    monkeypatch.setattr(manifest, "cupy_trouble", lambda: None)
+    monkeypatch.setattr(manifest, "describe_gpu", lambda: device)
+    then = environment("cupy")
+    assert device.items() <= then.items()
+    assert device.keys() <= Manifest.__annotations__.keys()
+    for key in ("cublas", "cusolver", "cuda_runtime", "cupy_tf32"):
+        assert differences(then, then | {key: "other"}) == [f"{key} {device[key]}, now other"]
 
 
 def test_without_the_variable_no_kernel_was_chosen(monkeypatch):
