@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from ..backend import Array, namespace
 from ..errors import UsageError
+from ..measures import rank_sparsity
 from ..parameters import as_matrix
 
 
@@ -110,7 +111,7 @@ def singular_values(S: Float[Array, "m n"]) -> Float[Array, "r"]:
     """In float64, the largest first; nan where S is not finite."""
     xp = namespace(S)
     finite, A = _finite(S)
-    return xp.where(finite, xp.linalg.svd(A, full_matrices=False)[1], xp.nan)
+    return xp.where(finite, rank_sparsity.singular_values(A), xp.nan)
 
 
 def _finite(X: Float[Array, "n r"]) -> tuple[Array, Float[Array, "n r"]]:

@@ -1,5 +1,6 @@
 r"""Effective sparsity and effective rank, what the paper measures of weights; the condition number."""
 
+import numpy as np
 from jaxtyping import Float
 
 from ..backend import Array, namespace
@@ -35,8 +36,8 @@ def effective_rank(W: Float[Array, "..."]) -> Float[Array, "..."]:
     1.400
     """
     xp = namespace(W)
-    singular_values = xp.linalg.svd(_unit_scale(matrices(W)), full_matrices=False)[1]
-    return _ratio(xp.sum(singular_values, axis=-1), xp.sqrt(xp.sum(singular_values**2, axis=-1)))
+    s = singular_values(_unit_scale(matrices(W)))
+    return _ratio(xp.sum(s, axis=-1), xp.sqrt(xp.sum(s**2, axis=-1)))
 
 
 def condition_number(W: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -46,10 +47,20 @@ def condition_number(W: Float[Array, "..."]) -> Float[Array, "..."]:
     Of which arrays, `matrices` says.
     """
     xp, W = namespace(W), matrices(W)
-    s = xp.linalg.svd(_unit_scale(W), full_matrices=False)[1]
+    s = singular_values(_unit_scale(W))
     rounding = max(W.shape[-2:]) * float(xp.finfo(W.dtype).eps)
     least = xp.min(xp.where(s > rounding * s[..., :1], s, s[..., :1]), axis=-1)
     return _ratio(s[..., 0], least)
+
+
+def singular_values(W: Float[Array, "*stack m n"]) -> Float[Array, "*stack r"]:
+    """The largest first, without the vectors; of finite matrices.
+
+    On NumPy the vectors are computed and dropped: without them LAPACK takes another algorithm, which rounds otherwise
+    than the one whose numbers are on record.
+    """
+    xp = namespace(W)
+    return xp.linalg.svd(W, full_matrices=False)[1] if xp is np else xp.linalg.svdvals(W)
 
 
 def matrices(W: Array) -> Float[Array, "*stack m n"]:

@@ -3,10 +3,11 @@
 import inspect
 import math
 
+import fakecupy
 import naive
 import numpy as np
 import pytest
-from backends import NUMPY
+from backends import FAKE, NUMPY
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
@@ -14,6 +15,8 @@ from scipy.stats import binomtest
 from strategies import logits_and_labels, matrices, seeds
 
 from refimpl import FCNN, UsageError, accuracy, effective_rank, effective_sparsity, interval
+from refimpl.backend import to_host
+from refimpl.low_rank.factorization import singular_values
 from refimpl.measures import condition_number
 from refimpl.measures.accuracy import n_correct
 from refimpl.measures.per_layer import layers
@@ -31,6 +34,19 @@ def test_they_are_the_naive_loops(W):
 def test_their_bounds(W):
     assert 1 - 1e-12 <= effective_sparsity(W) <= math.sqrt(W.size) * (1 + 1e-12)
     assert 1 - 1e-12 <= effective_rank(W) <= math.sqrt(np.linalg.matrix_rank(W)) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("measure", [effective_rank, condition_number, singular_values], ids=lambda f: f.__name__)
+def test_on_a_device_no_singular_vector_is_computed(rng, monkeypatch, measure):
+    W = rng.normal(size=(4, 6))
+    expected = measure(W)
+
+    def svd(A, full_matrices=True, compute_uv=True):
+        assert not compute_uv, "the vectors are dropped"
+        return fakecupy.FakeArray(np.linalg.svd(A.get(), compute_uv=False))
+
+    monkeypatch.setattr(fakecupy.cupy.linalg, "svd", svd, raising=False)
+    assert_allclose(to_host(measure(FAKE.asarray(W))), expected, rtol=1e-12)
 
 
 @given(matrices(), st.floats(-300, 300), seeds)
