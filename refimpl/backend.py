@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
@@ -121,6 +121,34 @@ def like(host: np.ndarray, x: Array, dtype: Any = None) -> Array:
     return namespace(x).asarray(host, dtype=x.dtype if dtype is None else dtype, device=array_api_compat.device(x))
 
 
+class Chunks(NamedTuple):
+    """How many examples are worked on at a time: what the cache of a CPU holds, or what keeps a GPU busy.
+
+    `dense` and `convolutional` are attacked, in nets of these layers; `scored` go through a net; of `measured` every
+    layer is kept; `paired` are on a side of a block of distances between all pairs.
+    """
+
+    dense: int
+    convolutional: int
+    scored: int
+    measured: int
+    paired: int
+
+    def attacked(self, params: Params) -> int:
+        """In the net of these parameters; a convolution, or a net that keeps its own, makes many numbers of each."""
+        dense = params and all(len(p.shape) < 4 for p in params.values())
+        return self.dense if dense else self.convolutional
+
+
+ON_CPU = Chunks(dense=256, convolutional=256, scored=1000, measured=250, paired=256)
+ON_GPU = Chunks(dense=10_000, convolutional=1000, scored=4000, measured=4000, paired=4096)
+
+
+def chunks(x: Array) -> Chunks:
+    """Those that suit where `x` lives."""
+    return ON_CPU if namespace(x) is np else ON_GPU
+
+
 @dataclass(frozen=True)
 class Backend:
     """An array module and a device, chosen once, at the edge of the program."""
@@ -128,6 +156,10 @@ class Backend:
     name: str
     xp: Any
     device: Any
+
+    @property
+    def chunks(self) -> Chunks:
+        return ON_CPU if self.xp is np else ON_GPU
 
     def asarray(self, host: np.ndarray, dtype: Any = None) -> Array:
         return self.xp.asarray(host, dtype=None if dtype is None else self.dtype(dtype), device=self.device)

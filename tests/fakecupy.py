@@ -15,6 +15,9 @@ import numpy as np
 from refimpl.backend import CuPyNamespace
 
 SYNCS: list[str] = []
+"""What CuPy would have waited for."""
+UPLOADS: list[tuple[int, ...]] = []
+"""The shapes of the arrays that came from the host."""
 
 
 class FakeArray:
@@ -164,6 +167,8 @@ class _CuPy(_Module):
     @staticmethod
     def asarray(x: Any, dtype: Any = None, **options: Any) -> FakeArray:
         """The upload: the one door through which NumPy arrays come in."""
+        if isinstance(x, np.ndarray):
+            UPLOADS.append(x.shape)
         return FakeArray(np.asarray(x._host if isinstance(x, FakeArray) else x, dtype=dtype))
 
 

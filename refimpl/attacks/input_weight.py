@@ -4,7 +4,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 
-from ..backend import Array, Params, namespace
+from ..backend import Array, Params, chunks, namespace
 from ..settings import setting
 from ..validation import check_attacked, check_radii
 from .ball import bounds
@@ -55,14 +55,16 @@ class InputWeight(Attack):
         params: Params,
         x: Float[Array, "examples *shape"],
         y: Int[Array, "examples"],
-        chunk: int = 256,
+        chunk: int | None = None,
     ) -> tuple[Float[Array, "examples *shape"], Params]:
         """All examples attacked at once, for they share the weights; `params` stay as they are.
 
         The gradient with respect to the weights is that of the mean loss over all examples, summed over chunks of
-        `chunk`, so that the activations of no more are in memory. `at` maps parameters to the gradients there.
+        `chunk`, so that the activations of no more are in memory; None takes as many as suit the device. `at` maps
+        parameters to the gradients there.
         """
-        parts = [slice(i, min(i + chunk, y.shape[0])) for i in range(0, y.shape[0], chunk)]
+        size = chunk or chunks(x).attacked(params)
+        parts = [slice(i, min(i + size, y.shape[0])) for i in range(0, y.shape[0], size)]
 
         def by_inputs(x: Array, params: Params) -> Array:
             return namespace(x).concat([at(params).loss(y[part])(x[part, ...]) for part in parts])

@@ -17,8 +17,6 @@ from ..errors import NumericalError
 from ..settings import PIXELS, Box, Settings, setting
 from .path import Path, watched
 
-CHUNK = 256
-"""Examples worked on at a time."""
 WHOLE = 1.0
 """The budget at which every pixel may take every value."""
 RADII = np.geomspace(1e-6, WHOLE, 97)
@@ -129,6 +127,11 @@ class Subject:
         return replace(self, net=net, exact=None, surrogates=(), certify=None, lipschitz=None)
 
     @property
+    def chunk(self) -> int:
+        """Examples worked on at a time, whatever the layers of the nets that are attacked."""
+        return self.backend.chunks.convolutional
+
+    @property
     def eps(self) -> float:
         return 0.05 if self.settings.eps is None else self.settings.eps
 
@@ -147,8 +150,8 @@ class Subject:
     def each(self, function: Callable[..., Array], *arrays: Array) -> np.ndarray:
         """A function of a batch, of some examples at a time, gathered on the host; labels go where the net is."""
         found = []
-        for start in range(0, arrays[0].shape[0], CHUNK):
-            parts = [one[start : start + CHUNK] for one in arrays]
+        for start in range(0, arrays[0].shape[0], self.chunk):
+            parts = [one[start : start + self.chunk] for one in arrays]
             found.append(to_host(function(*(self._there(part) for part in parts))))
         return np.concatenate(found)
 
@@ -199,8 +202,8 @@ class Subject:
     def _carried_out(self, attack: InputAttack, seen: Target, by: str) -> Found:
         started, found = time.perf_counter(), []
         starts = attack.starts()
-        for start in range(0, len(self.y), CHUNK):
-            x, y = self.x[start : start + CHUNK, ...], self.y[start : start + CHUNK]
+        for start in range(0, len(self.y), self.chunk):
+            x, y = self.x[start : start + self.chunk, ...], self.y[start : start + self.chunk]
             x_adv = attack.perturb(seen, x, self.backend.asarray(y), starts)
             before, after = to_host(x), to_host(x_adv)
             verify(before, after, eps=attack.eps, norm=attack.ball, clip=attack.clip)
@@ -226,8 +229,9 @@ class Subject:
         """What happens to the examples between the steps of an attack."""
         if str(attack) not in self.paths:
             parts = []
-            for start in range(0, len(self.y), CHUNK):
-                x, y = self.x[start : start + CHUNK, ...], self.backend.asarray(self.y[start : start + CHUNK])
+            for start in range(0, len(self.y), self.chunk):
+                rows = slice(start, start + self.chunk)
+                x, y = self.x[rows, ...], self.backend.asarray(self.y[rows])
                 parts.append(watched(self.net, attack, x, y))
             self.paths[str(attack)] = Path.joined(parts)
         return self.paths[str(attack)]

@@ -20,7 +20,6 @@ ATTACKS: dict[str, InputAttack] = {
     "apgd": APGD(eps=0.05, steps=20, clip=(0.0, 1.0)),
 }
 PEERS = {"pgd": "torch", "apgd": "torchattacks"}
-CHUNK = 256
 PEER_BATCHES = {"dense": (256, 500), "convolutional": (64, 256)}
 """PyTorch's best for PGD is among them."""
 
@@ -72,7 +71,8 @@ class AttackImages(AttackBenchmark):
 def _ours(trained: Trained, attack: InputAttack, found: dict[str, np.ndarray]) -> Callable[[], None]:
     test, backend = trained.data.test, trained.backend
     x, y = scale(backend.asarray(test.images), backend.dtype("float32")), backend.asarray(test.labels, "int64")
-    chunks = [slice(i, i + CHUNK) for i in range(0, len(test.labels), CHUNK)]
+    size = backend.chunks.attacked(trained.params)
+    chunks = [slice(i, i + size) for i in range(0, len(test.labels), size)]
 
     def run() -> None:
         starts = attack.starts()

@@ -12,7 +12,7 @@ from ..rng import stream
 from .base import BENCHMARKS, AttackBenchmark, Note, Trained
 from .timing import Row, interleave, row
 
-EPS, STEPS, CHUNK = 0.5, 10, 256
+EPS, STEPS = 0.5, 10
 RANKS = (3, 6, 14, 28)
 PEERS = {
     "PGD-l_2": PGDL2(eps=EPS, steps=STEPS),
@@ -51,7 +51,8 @@ class LowRankAttack(AttackBenchmark):
 def _attacking(trained: Trained, attack: InputAttack) -> Callable[[], None]:
     test, backend = trained.data.test, trained.backend
     x, y = scale(backend.asarray(test.images), backend.dtype("float32")), backend.asarray(test.labels, "int64")
-    chunks = [slice(i, i + CHUNK) for i in range(0, len(test.labels), CHUNK)]
+    size = backend.chunks.attacked(trained.params)
+    chunks = [slice(i, i + size) for i in range(0, len(test.labels), size)]
 
     def run() -> None:
         for chunk in chunks:

@@ -30,8 +30,8 @@ Row = tuple[np.ndarray, ...]
 class LabelledImages:
     """Grey levels and labels on the host, and where and how they are worked on: `chunk` examples at a time.
 
-    Where they are some of more, `some` has set `positions`, their places among all, and `examples_seed`, that of the
-    draw.
+    None takes as many as suit the backend and the net. Where they are some of more, `some` has set `positions`, their
+    places among all, and `examples_seed`, that of the draw.
 
     Raises `UsageError` for no images, for images that are not bytes, for other labels than one an image, 0, 1, ..., and
     for another dtype than float32 and float64, and a chunk below 1.
@@ -41,7 +41,7 @@ class LabelledImages:
     labels: Integer[np.ndarray, "examples"]
     backend: Backend
     dtype: str = "float32"
-    chunk: int = 256
+    chunk: int | None = None
     positions: Integer[np.ndarray, "examples"] | None = None
     examples_seed: int | None = None
 
@@ -62,8 +62,12 @@ class LabelledImages:
             raise UsageError(f"expected a backend, such as backend('numpy'), got {self.backend!r}")
         if self.dtype not in ("float32", "float64"):
             raise UsageError(f"pixels must be float32 or float64, got {self.dtype!r}")
-        if not isinstance(self.chunk, int) or self.chunk < 1:
+        if self.chunk is not None and (not isinstance(self.chunk, int) or self.chunk < 1):
             raise UsageError(f"a chunk must hold at least one example, got {self.chunk!r}")
+
+    def at_a_time(self, params: Params) -> int:
+        """How many examples the net of these parameters is given at a time."""
+        return self.chunk or self.backend.chunks.attacked(params)
 
     def some(self, n: int | None, seed: int = 0) -> "LabelledImages":
         """n of them, drawn at random (`rng.drawn`), in their order; all for None, and where there are no more."""
@@ -243,9 +247,9 @@ def correctly_classified(gradients: Gradients, inputs: LabelledImages) -> Iterat
 
     Raises `UsageError` for labels that are no classes of the network.
     """
-    backend = inputs.backend
-    for start in range(0, len(inputs.labels), inputs.chunk):
-        part = slice(start, start + inputs.chunk)
+    backend, chunk = inputs.backend, inputs.at_a_time(gradients.params)
+    for start in range(0, len(inputs.labels), chunk):
+        part = slice(start, start + chunk)
         x = scale(backend.asarray(inputs.images[part]), backend.dtype(inputs.dtype))
         y = backend.asarray(inputs.labels[part], "int64")
         logits = gradients.logits(x)
@@ -260,7 +264,7 @@ def correctly_classified(gradients: Gradients, inputs: LabelledImages) -> Iterat
         if not np.isfinite(steepest).all():
             raise NumericalError(f"the loss gradient is not finite at {(~np.isfinite(steepest)).sum()} test inputs")
         at = index + start if inputs.positions is None else inputs.positions[index + start]
-        yield Correct(at, x, y, steepest == 0, min(start + inputs.chunk, len(inputs.labels)))
+        yield Correct(at, x, y, steepest == 0, min(start + chunk, len(inputs.labels)))
 
 
 def result_of(settings: dict[str, Any], rows: list[Row], inputs: LabelledImages) -> AttackResult:

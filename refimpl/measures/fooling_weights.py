@@ -58,7 +58,7 @@ def _attacked(
     moved, radii, xp = params, attack.radii(params), inputs.backend.xp
     if batches:
         x, y = (xp.concat(parts) for parts in zip(*((b.x, b.y) for b in batches), strict=True))
-        x_adv, moved = attack.perturb_all(network.gradients, params, x, y, inputs.chunk)
+        x_adv, moved = attack.perturb_all(network.gradients, params, x, y, inputs.at_a_time(params))
     most = verify_weights(params, moved, radii)
     start, perturbed = 0, network.gradients(moved)
     for batch in batches:

@@ -17,19 +17,17 @@ import math
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..backend import Array, like, namespace, to_host
+from ..backend import Array, chunks, like, namespace, to_host
 from ..errors import UsageError
 
 Bounds = tuple[float, float]
 
-BLOCK = 256
-"""Examples on a side of the block of distances in memory at a time: half a MiB, so that it stays in the cache."""
 
-
-def mutual_information(h: Float[Array, "examples units"], sigma2: float = 0.1, block: int = BLOCK) -> Bounds:
+def mutual_information(h: Float[Array, "examples units"], sigma2: float = 0.1, block: int | None = None) -> Bounds:
     """Bounds of I(X; T) in bits, lower and upper (Kolchinsky and Tracey 2017), for a layer of the chain in Eq. (4).
 
-    Waits for the device.
+    Waits for the device. `block` examples are on a side of the block of distances in memory at a time; None takes as
+    many as suit the device.
 
     Raises `UsageError` for no examples, for activations that are not finite, for a variance not above 0, and for a
     block of less than one example.
@@ -43,13 +41,14 @@ def mutual_information(h: Float[Array, "examples units"], sigma2: float = 0.1, b
 
 
 def mutual_informations(
-    h: Float[Array, "examples units"], variances: tuple[float, ...], block: int = BLOCK
+    h: Float[Array, "examples units"], variances: tuple[float, ...], block: int | None = None
 ) -> list[Bounds]:
     r"""`mutual_information` for several variances in one pass over the distances.
 
     Each pair is visited once, for $D$ is symmetric, and costs one exponential a variance, for the upper bound's is the
     fourth power of the lower's. No sum can underflow: each holds its own example, $e^0$. In float64 whatever h is.
     """
+    block = chunks(h).paired if block is None else block
     _check(h, variances, block)
     xp, n = namespace(h), h.shape[0]
     h = xp.astype(h, xp.float64)
@@ -75,7 +74,7 @@ def mutual_informations(
 
 
 def label_information(
-    h: Float[Array, "examples units"], y: Int[Array, "examples"], sigma2: float = 0.1, block: int = BLOCK
+    h: Float[Array, "examples units"], y: Int[Array, "examples"], sigma2: float = 0.1, block: int | None = None
 ) -> Bounds:
     r"""Lower and upper bound of I(Y; T) in bits, Y the label. Waits for the device.
 

@@ -4,16 +4,13 @@ from typing import Any
 
 from jaxtyping import Int, UInt8
 
-from ..backend import Array, Params, fetch, namespace
+from ..backend import Array, Params, chunks, fetch, namespace
 from ..errors import UsageError
 from ..layers.images import scale
 from ..networks.base import Network
 from ..parameters import as_matrix, weights
 from .information import Bounds, label_information, mutual_information
 from .rank_sparsity import condition_number, effective_rank, effective_sparsity
-
-CHUNK = 250
-"""Examples whose every layer is in memory at a time."""
 
 
 def measure_weights(network: Network, params: Params) -> list[dict[str, Any]]:
@@ -51,10 +48,10 @@ def information(
     """
     if not images.shape[0]:
         raise UsageError("mutual information needs at least one example, got none")
-    rows, xp = [], namespace(images)
-    parts = [scale(images[i : i + CHUNK, ...], params["b1"].dtype) for i in range(0, images.shape[0], CHUNK)]
-    for chunks in zip(*(network.hidden(params, part) for part in parts), strict=True):
-        t = xp.concat(chunks)
+    rows, xp, size = [], namespace(images), chunks(images).measured
+    parts = [scale(images[i : i + size, ...], params["b1"].dtype) for i in range(0, images.shape[0], size)]
+    for pieces in zip(*(network.hidden(params, part) for part in parts), strict=True):
+        t = xp.concat(pieces)
         row = _bounds("mutual_information", mutual_information(t, sigma2))
         if labels is not None:
             row |= _bounds("label_information", label_information(t, labels, sigma2))

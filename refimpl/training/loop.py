@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from ..backend import Array, Params, fetch, like, namespace
+from ..backend import Array, Params, chunks, fetch, like, namespace
 from ..errors import NumericalError
 from ..layers.images import scale
 from ..layers.loss import cross_entropy
@@ -24,9 +24,6 @@ from .step import Step
 
 DIVERGED = 1000.0
 """Nats. A mean loss above it gives the true class a probability below e^-1000: the run is lost."""
-
-CHUNK = 1000
-"""Test images whose layers are in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ def score(
     """Mean loss and number of correct predictions, left on the device; of each model of a stack."""
     xp, dtype, n = namespace(images), params["b1"].dtype, labels.shape[0]
     gradients, losses, correct = network.gradients(params), [], []
-    for part in slices(n, CHUNK):
+    for part in slices(n, chunks(images).scored):
         y = for_models(labels[part], params)
         z = gradients.logits(for_models(scale(images[part, ...], dtype), params))
         losses.append(cross_entropy(z, y)[0] * (y.shape[-1] / n))
@@ -150,7 +147,7 @@ def value_on(
 ) -> Float[Array, ""]:
     """A regularizer's value, its mean over the examples where it depends on them, left on the device."""
     dtype, n, total = params["b1"].dtype, labels.shape[0], 0.0
-    for part in slices(1, 1) if term.of_weights else slices(n, CHUNK):
+    for part in slices(1, 1) if term.of_weights else slices(n, chunks(images).scored):
         batch = Batch(scale(images[part, ...], dtype), labels[part])
         fraction = 1.0 if term.of_weights else batch.y.shape[0] / n
         total = total + term.value_and_grad(params, batch)[0] * fraction

@@ -15,6 +15,7 @@ from scipy.integrate import quad
 from strategies import seeds, sizes
 
 from refimpl import UsageError, label_information, mutual_information
+from refimpl.backend import ON_CPU
 from refimpl.measures import per_layer
 from refimpl.measures.information import mutual_informations
 from refimpl.measures.per_layer import information
@@ -179,7 +180,7 @@ def test_the_papers_noise_is_the_default(rng):
 
 @pytest.mark.parametrize("chunk", [250, 3])
 def test_every_hidden_layer_is_measured_over_all_images_whatever_the_chunk(rng, monkeypatch, chunk):
-    monkeypatch.setattr(per_layer, "CHUNK", chunk)
+    monkeypatch.setattr(per_layer, "chunks", lambda x: ON_CPU._replace(measured=chunk))
     network, images, y = FCNN((4, 3, 5, 2)), rng.integers(0, 256, (7, 2, 2), np.uint8), np.arange(7) % 3
     params = network.init(NUMPY, dtype="float64")
     hidden = network.hidden(params, images.reshape(7, 4) / 255)
