@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 
 from ..attacks import APGD, FGSM, PGD, InputAttack
 from ..attacks.base import Target
-from ..attacks.verify import distance, verify
-from ..backend import Array, Backend, to_host
+from ..attacks.verify import check, compared
+from ..backend import Array, Backend, fetch, to_host
 from ..errors import NumericalError
 from ..settings import PIXELS, Box, Settings, setting
 from .path import Path, watched
@@ -205,11 +205,11 @@ class Subject:
         for start in range(0, len(self.y), self.chunk):
             x, y = self.x[start : start + self.chunk, ...], self.y[start : start + self.chunk]
             x_adv = attack.perturb(seen, x, self.backend.asarray(y), starts)
-            before, after = to_host(x), to_host(x_adv)
-            verify(before, after, eps=attack.eps, norm=attack.ball, clip=attack.clip)
+            moves = fetch(compared(x, x_adv, attack.ball))
+            check(moves, x_adv, eps=attack.eps, norm=attack.ball, clip=attack.clip)
             labels = self.classes(self.net, x_adv)
             exact = labels if self.exact is None else self.classes(self.exact, self._double(x_adv))
-            found.append((labels, exact, distance(before, after, attack.ball)))
+            found.append((labels, exact, moves["distance"]))
         labels, exact, moved = (np.concatenate(column) for column in zip(*found, strict=True))
         seconds = time.perf_counter() - started
         return Found(

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
 
-from ..attacks.base import InputAttack, Perturb
+from ..attacks.base import Attack, InputAttack, Perturb
 from ..attacks.input_weight import InputWeight
-from ..attacks.verify import distance, verify
-from ..backend import Array, Backend, Params, to_host
+from ..attacks.verify import check, compared
+from ..backend import Array, Backend, Params, fetch, namespace, to_host
 from ..errors import NumericalError, UsageError
 from ..layers.images import scale
 from ..networks.base import Network
@@ -148,10 +148,11 @@ class AttackResult:
 class Correct:
     """Correctly classified inputs, where the computation is: which they are, and whose loss gradient is zero.
 
-    `done` counts the inputs looked at so far, correctly classified or not.
+    `labels` are y on the host. `done` counts the inputs looked at so far, correctly classified or not.
     """
 
     indices: np.ndarray
+    labels: np.ndarray
     x: Array
     y: Array
     zero_gradient: np.ndarray
@@ -179,7 +180,7 @@ def fooling(
     for arguments of another kind and for labels that are no classes of the network.
     """
     check_request(network, params, inputs, attacks, InputAttack)
-    gradients, argmax = network.gradients(params), inputs.backend.xp.argmax
+    gradients = network.gradients(params)
     found: list[list[Row]] = [[] for _ in attacks]
     starts = [attack.starts() for attack in attacks]
     batches: Iterable[Correct] = correctly_classified(gradients, inputs)
@@ -187,20 +188,30 @@ def fooling(
         batches = list(batches)
     ready = [_prepared(attack, gradients, batches) for attack in attacks]
     for batch in batches:
-        x = to_host(batch.x)
         for attack, perturb, start, rows in zip(attacks, ready, starts, found, strict=True):
             x_adv = perturb(gradients, batch.x, batch.y, start, surrogate)
-            label = to_host(argmax(gradients.logits(x_adv), axis=-1))
-            x_adv = to_host(x_adv)
-            verify(x, x_adv, eps=attack.eps, norm=attack.ball, clip=attack.clip)
-            moved = distance(x, x_adv, attack.ball)
-            rows.append((batch.indices, to_host(batch.y), label, moved, batch.zero_gradient, x_adv))
+            rows.append(verified(batch, x_adv, gradients.logits(x_adv), attack))
         progress(batch.done)
     progress(len(inputs.labels))
     results = [result_of(attack.describe(), rows, inputs) for attack, rows in zip(attacks, found, strict=True)]
     for attack, result in zip(attacks, results, strict=True):
         result.summary.update(_more(attack, result))
     return results
+
+
+def verified(batch: Correct, x_adv: Array, logits: Array, attack: Attack) -> Row:
+    """The row of a batch, once its adversarial examples are seen to be what the attack may make.
+
+    All that is looked at is computed where the examples are, and fetched at once; the images follow. Raises
+    `NumericalError` as `attacks.verify`.
+    """
+    xp = namespace(x_adv)
+    label = xp.astype(xp.argmax(logits, axis=-1), xp.float64)
+    found = fetch({"label": label, **compared(batch.x, x_adv, attack.ball)})
+    check(found, x_adv, eps=attack.eps, norm=attack.ball, clip=attack.clip)
+    adversarial_label = found["label"].astype(np.int64)
+    zero = batch.zero_gradient
+    return batch.indices, batch.labels, adversarial_label, found["distance"], zero, to_host(x_adv)
 
 
 def _more(attack: InputAttack, result: AttackResult) -> dict[str, Any]:
@@ -264,7 +275,8 @@ def correctly_classified(gradients: Gradients, inputs: LabelledImages) -> Iterat
         if not np.isfinite(steepest).all():
             raise NumericalError(f"the loss gradient is not finite at {(~np.isfinite(steepest)).sum()} test inputs")
         at = index + start if inputs.positions is None else inputs.positions[index + start]
-        yield Correct(at, x, y, steepest == 0, min(start + chunk, len(inputs.labels)))
+        labels = inputs.labels[part][index].astype(np.int64)
+        yield Correct(at, labels, x, y, steepest == 0, min(start + chunk, len(inputs.labels)))
 
 
 def result_of(settings: dict[str, Any], rows: list[Row], inputs: LabelledImages) -> AttackResult:

@@ -7,12 +7,21 @@ from typing import Any
 import numpy as np
 
 from ..attacks.input_weight import InputWeight
-from ..attacks.verify import distance, verify, verify_weights
+from ..attacks.verify import verify_weights
 from ..backend import Params, to_host
 from ..errors import NumericalError
 from ..networks.base import Network
 from .certificates import certified, check_certifiable
-from .fooling import AttackResult, Correct, LabelledImages, Row, check_request, correctly_classified, result_of
+from .fooling import (
+    AttackResult,
+    Correct,
+    LabelledImages,
+    Row,
+    check_request,
+    correctly_classified,
+    result_of,
+    verified,
+)
 
 
 def fooling_weights(
@@ -63,11 +72,7 @@ def _attacked(
     start, perturbed = 0, network.gradients(moved)
     for batch in batches:
         part = slice(start, start := start + len(batch.indices))
-        label = to_host(xp.argmax(perturbed.logits(x_adv[part, ...]), axis=-1))
-        before, after = to_host(batch.x), to_host(x_adv[part, ...])
-        verify(before, after, eps=attack.eps, clip=attack.clip)
-        moved_by = distance(before, after, "inf")
-        rows.append((batch.indices, to_host(batch.y), label, moved_by, batch.zero_gradient, after))
+        rows.append(verified(batch, x_adv[part, ...], perturbed.logits(x_adv[part, ...]), attack))
     result = result_of(attack.describe(), rows, inputs)
     result.summary["weights_moved"] = most
     return replace(result, weights={name: to_host(moved[name]) for name in radii})

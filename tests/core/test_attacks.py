@@ -552,6 +552,17 @@ def test_the_verifier_refuses_clean_examples_that_are_not_finite_and_other_shape
         verify(np.full((1, 2), 0.5), np.full((1, 3), 0.5), eps=0.1)
 
 
+@pytest.mark.parametrize("norm", ["inf", "2", "1"])
+def test_the_verifier_works_where_the_examples_are(be, rng, norm):
+    x, eta = rng.random((3, 4)), rng.normal(size=(3, 4))
+    moved = np.linalg.norm(eta, ord=float(norm), axis=1)
+    ours, theirs = be.array(x), be.array(x + eta)
+    assert_allclose(be.host(distance(ours, theirs, norm)), moved, rtol=be.tolerance)
+    verify(ours, theirs, eps=float(moved.max()) + 1e-4, norm=norm)
+    with pytest.raises(NumericalError, match="1 adversarial examples left"):
+        verify(ours, theirs, eps=float(moved.max()) - 1e-4, norm=norm)
+
+
 # ---- backends ------------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,8 @@ import pytest
 from backends import FAKE, NUMPY
 
 from refimpl import CNN, FCNN, LabelledImages, fooling, mutual_information
-from refimpl.attacks import PGD, InputWeight
+from refimpl.attacks import FGSM, GNM, PGD, InputWeight
+from refimpl.attacks.verify import verify_weights
 from refimpl.backend import ON_CPU, ON_GPU
 from refimpl.interop.external import ExternalNetwork
 from refimpl.low_rank import factorised
@@ -94,3 +95,23 @@ def test_random_starts_are_uploaded_once_and_are_the_same_in_any_chunk(images, l
     (found,) = fooling(NETWORK, there, LabelledImages(images, labels, FAKE), [attack])
     assert fakecupy.UPLOADS.count((2500, 4)) == attack.restarts
     np.testing.assert_allclose(found.x_adv, here.x_adv, atol=1e-6)
+
+
+@pytest.mark.parametrize("attack", [PGD(eps=0.1, steps=2), GNM(eps=0.5, norm="2", clip=(0.0, 1.0))], ids=str)
+def test_of_a_chunk_the_device_hands_over_numbers_once_and_the_images(images, labels, attack):
+    """Two copies to find what is classified correctly, then two for each attack, whatever is verified of it."""
+    params = {name: FAKE.asarray(p) for name, p in NETWORK.init(NUMPY).items()}
+    inputs = LabelledImages(images, labels, FAKE)
+    fakecupy.SYNCS.clear()
+    results = fooling(NETWORK, params, inputs, [attack, FGSM()])
+    assert fakecupy.SYNCS == ["get"] * 6
+    assert all(result.distance.dtype == np.float64 for result in results)
+
+
+def test_perturbed_weights_are_verified_by_one_copy(rng):
+    params = {name: FAKE.asarray(p) for name, p in NETWORK.init(NUMPY).items()}
+    moved = {name: p + 0.01 if name.startswith("W") else p for name, p in params.items()}
+    fakecupy.SYNCS.clear()
+    found = verify_weights(params, moved, {"W1": 0.011, "W2": 0.011})
+    assert fakecupy.SYNCS == ["get"]
+    np.testing.assert_allclose(list(found.values()), 0.01, rtol=1e-5)
