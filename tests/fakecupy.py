@@ -18,6 +18,9 @@ SYNCS: list[str] = []
 """What CuPy would have waited for."""
 UPLOADS: list[tuple[int, ...]] = []
 """The shapes of the arrays that came from the host."""
+LAUNCHES: list[str] = []
+"""What CuPy would have launched a kernel for, or more; views are not among them."""
+VIEWS = ("reshape", "matrix_transpose", "broadcast_to", "swapaxes", "transpose", "moveaxis", "broadcast_shapes")
 
 
 class FakeArray:
@@ -66,7 +69,12 @@ class FakeArray:
         return FakeArray(self._host[_index(key)])
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        LAUNCHES.append("setitem")
         self._host[_index(key)] = _inside(value)
+
+    def copy(self) -> "FakeArray":
+        LAUNCHES.append("copy")
+        return FakeArray(self._host.copy())
 
 
 def _inside(value: Any) -> Any:
@@ -96,7 +104,17 @@ def _index(key: Any) -> Any:
 
 def _operator(name: str) -> Any:
     def apply(self: FakeArray, *others: Any) -> Any:
+        LAUNCHES.append(name)
         return _outside(getattr(self._host, name)(*(_inside(other) for other in others)))
+
+    return apply
+
+
+def _in_place(name: str) -> Any:
+    def apply(self: FakeArray, other: Any) -> FakeArray:
+        LAUNCHES.append(name)
+        self._host = getattr(self._host, name)(_inside(other))
+        return self
 
     return apply
 
@@ -112,6 +130,8 @@ def _waits(name: str) -> Any:
 for _name in ("add", "sub", "mul", "truediv", "floordiv", "pow", "matmul", "mod", "and", "or", "xor"):
     setattr(FakeArray, f"__{_name}__", _operator(f"__{_name}__"))
     setattr(FakeArray, f"__r{_name}__", _operator(f"__r{_name}__"))
+for _name in ("__iadd__", "__isub__", "__imul__"):
+    setattr(FakeArray, _name, _in_place(_name))
 for _name in ("neg", "abs", "invert", "eq", "ne", "lt", "le", "gt", "ge"):
     setattr(FakeArray, f"__{_name}__", _operator(f"__{_name}__"))
 for _name in ("__float__", "__int__", "__bool__", "__index__"):
@@ -145,6 +165,7 @@ class _Module(ModuleType):
             return target
 
         def call(*arguments: Any, **options: Any) -> Any:
+            LAUNCHES.extend([name] if name not in VIEWS else [])
             options.pop("device", None)
             inside = [_inside(argument) for argument in arguments]
             return _outside(target(*inside, **{key: _inside(option) for key, option in options.items()}))

@@ -2,7 +2,8 @@
 
 `accelerate` gives the twin of a network, an objective, a step or a data set, and the thing itself where there is none.
 Everything works without this package, only slower. Read `dense`, then `conv_block` and `cnn`; `gradients` and
-`training` put them to use; `newton_schulz` has the nuclear norm's gradient from step to step.
+`training` put them to use; `newton_schulz` has the nuclear norm's gradient from step to step. Parameters as one vector,
+`flat`, serve a GPU as well.
 """
 
 from .accelerate import accelerate

@@ -17,7 +17,7 @@ from ..training.stack import StackedCrossEntropy, StackedInputs
 from ..training.step import Step
 from .gradients import FastNetwork
 from .stacked import FastStackedCrossEntropy, FastStackedNuclear
-from .training import FastCrossEntropy, FastNuclear, GatheredExamples, flat_step
+from .training import FastCrossEntropy, FastNuclear, GatheredExamples, OwnGradients, flat_step
 
 TWINS = (FCNN, CNN, LeNet5)
 """The networks whose passes are written twice."""
@@ -86,10 +86,13 @@ def _weights(objective: AdversarialWeights, threads: int = 1) -> AdversarialWeig
 
 @accelerate.register
 def _step(step: Step, threads: int = 1) -> Step:
-    """On NumPy; the nuclear norm's twin is for single precision."""
-    if type(step) is not Step or not all(isinstance(p, np.ndarray) for p in step.params.values()):
+    """The objective on NumPy, the nuclear norm's twin in single precision; parameters in one vector on any backend."""
+    if type(step) is not Step:
         return step
-    return flat_step(replace(step, objective=accelerate(step.objective, threads)))
+    if not all(isinstance(p, np.ndarray) for p in step.params.values()):
+        return flat_step(step) or step
+    fast = replace(step, objective=accelerate(step.objective, threads))
+    return flat_step(fast) or replace(fast, objective=OwnGradients(fast.objective))
 
 
 @accelerate.register

@@ -1,20 +1,27 @@
-"""All parameters in one vector, so that an update is two calls and not twenty-four."""
+"""All parameters in one vector, so that an update is two calls and not twenty-four; on any backend."""
 
-import numpy as np
+import math
+
 from jaxtyping import Float
 
-from ..backend import Params
+from ..backend import Array, Params, namespace
 
 
-class Flat(dict[str, np.ndarray]):
+class Flat(dict[str, Array]):
     """Named views of one `vector`."""
 
     def __init__(self, params: Params) -> None:
-        self.vector = np.concatenate([p.reshape(-1) for p in params.values()])
+        arrays = list(params.values())
+        xp = namespace(arrays[0])
+        self.vector = xp.concat([xp.reshape(p, (-1,)) for p in arrays])
         super().__init__(views(self.vector, params))
 
 
-def views(vector: Float[np.ndarray, "size"], like: Params) -> Params:
+def views(vector: Float[Array, "size"], like: Params) -> Params:
     """Named views of a vector, of the names and shapes of `like`."""
-    ends = np.cumsum([p.size for p in like.values()])[:-1]
-    return {name: part.reshape(p.shape) for (name, p), part in zip(like.items(), np.split(vector, ends), strict=True)}
+    found: Params = {}
+    end = 0
+    for name, p in like.items():
+        start, end = end, end + math.prod(p.shape)
+        found[name] = namespace(vector).reshape(vector[start:end], p.shape)
+    return found

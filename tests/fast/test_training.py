@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import ClassVar
 
+import fakecupy
 import numpy as np
 import pytest
 from backends import FAKE, NUMPY
@@ -11,10 +12,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from refimpl import SGD, Adam, NumericalError
 from refimpl.attacks import FGSM, GNM, PGD
-from refimpl.backend import namespace
+from refimpl.backend import namespace, to_host
 from refimpl.data import Dataset, Split, on
 from refimpl.fast import accelerate
-from refimpl.fast.training import Flat, FlatStep, GatheredExamples, views
+from refimpl.fast.training import FastCrossEntropy, Flat, FlatStep, GatheredExamples, views
 from refimpl.layers.images import scale
 from refimpl.low_rank import LowRank, LowRankNetwork, LowRankSGD
 from refimpl.networks import CNN, FCNN
@@ -370,10 +371,45 @@ def test_proximal_steps_make_zeros_and_lower_the_rank(small):
     assert np.linalg.matrix_rank(trained(Nuclear({"W1": 1.5}))) < 12
 
 
-def test_numpy_takes_the_fast_step_and_others_the_readable_one(small):
-    for backend, kind in ((NUMPY, FlatStep), (FAKE, Step)):
+def test_passes_and_batches_are_fast_on_numpy_alone(small):
+    for backend, objective, data in ((NUMPY, FastCrossEntropy, GatheredExamples), (FAKE, CrossEntropy, Examples)):
         params = DENSE.init(backend)
         for optimizer in (*OPTIMIZERS, Proximal(SGD(), (L1({"W1": 0.1}),))):
-            step = Step(CrossEntropy(DENSE), optimizer, params, optimizer.init(params))
-            assert type(accelerate(step)) is kind
-        assert type(accelerate(on(backend, small))) is (GatheredExamples if backend is NUMPY else Examples)
+            step = accelerate(Step(CrossEntropy(DENSE), optimizer, params, optimizer.init(params)))
+            assert type(step) is FlatStep
+            assert type(step.objective) is objective
+        assert type(accelerate(on(backend, small))) is data
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "most"),
+    [(OPTIMIZERS[0], 4), (OPTIMIZERS[1], 8), (OPTIMIZERS[2], 20)],
+    ids=["sgd", "momentum", "adam"],
+)
+def test_on_a_device_an_update_of_all_parameters_is_a_few_launches_and_the_same_bits(rng, optimizer, most):
+    params, data = {name: FAKE.asarray(p) for name, p in DENSE.init(NUMPY).items()}, examples(rng, DENSE)
+    there = Examples(*(FAKE.asarray(array) for array in vars(data).values()))
+    readable = Step(CrossEntropy(DENSE), optimizer, params, optimizer.init(params))
+    flat, launches = accelerate(replace(readable)), []
+    for t in (1, 2, 3):
+        batch = there.batch(FAKE.asarray(np.arange(10 * t)), FAKE.dtype("float32"))._replace(step=t)
+        for step in (readable, flat):
+            fakecupy.LAUNCHES.clear()
+            step(batch)
+            launches.append(len(fakecupy.LAUNCHES))
+        for ours, theirs in zip(flat.snapshot(), readable.snapshot(), strict=True):
+            assert list(ours) == list(theirs)
+            for name, x in ours.items():
+                assert_array_equal(to_host(x), to_host(theirs[name]))
+    fakecupy.LAUNCHES.clear()
+    readable.objective.value_and_grad(readable.params, batch)
+    passes = len(fakecupy.LAUNCHES)
+    assert launches[-1] - passes <= most
+    assert launches[-2] - passes >= 2 * len(params)
+
+
+def test_what_is_no_vector_is_left_to_the_readable_step_on_a_device():
+    network = LowRankNetwork(DENSE, 0.5)
+    params, optimizer = network.init(FAKE), LowRankSGD(SGD(0.1), LowRank(fraction=0.5))
+    step = Step(CrossEntropy(network), optimizer, params, optimizer.init(params))
+    assert accelerate(step) is step
