@@ -161,6 +161,11 @@ class Backend:
     def chunks(self) -> Chunks:
         return ON_CPU if self.xp is np else ON_GPU
 
+    @property
+    def device_kind(self) -> str:
+        """ "cpu" or "cuda", as other libraries call it."""
+        return "cuda" if self.name == "cupy" else "cpu"
+
     def asarray(self, host: np.ndarray, dtype: Any = None) -> Array:
         return self.xp.asarray(host, dtype=None if dtype is None else self.dtype(dtype), device=self.device)
 

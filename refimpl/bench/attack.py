@@ -20,8 +20,11 @@ ATTACKS: dict[str, InputAttack] = {
     "apgd": APGD(eps=0.05, steps=20, clip=(0.0, 1.0)),
 }
 PEERS = {"pgd": "torch", "apgd": "torchattacks"}
-PEER_BATCHES = {"dense": (256, 500), "convolutional": (64, 256)}
-"""PyTorch's best for PGD is among them."""
+PEER_BATCHES = {
+    "cpu": {"dense": (256, 500), "convolutional": (64, 256)},
+    "cuda": {"dense": (1000, 10_000), "convolutional": (256, 1000)},
+}
+"""On a CPU PyTorch's best for PGD is among them; on a GPU they are ours, and smaller ones."""
 
 
 @BENCHMARKS.register("attack")
@@ -50,13 +53,14 @@ class AttackImages(AttackBenchmark):
         attack: Any = ATTACKS[self.attack]
         what = f"{self.attack.upper()}-{attack.steps} on {len(data.test.labels)} images"
         title = f"attack {network.name}, {data.name}, {what}"
-        there, absent = peers.present(self.against, network, title)
+        device = trained.backend.device_kind
+        there, absent = peers.present(self.against, network, title, device)
         found: dict[str, np.ndarray] = {}
         competitors = {"refimpl": _ours(trained, attack, found)}
         for name in there:
             params = {key: to_host(p) for key, p in trained.params.items()}
-            peer = peers.load(name).Attacking(network, params, data, self.threads)
-            for chunk in PEER_BATCHES["convolutional" if isinstance(network, CNN) else "dense"]:
+            peer = peers.load(name).Attacking(network, params, data, self.threads, device)
+            for chunk in PEER_BATCHES[device]["convolutional" if isinstance(network, CNN) else "dense"]:
                 called = f"{name}, eager, batches of {chunk}"
                 competitors[called] = _theirs(peer, chunk, attack, found, called)
         times = interleave(competitors, self.repeats)

@@ -35,7 +35,10 @@ class Competitor(Protocol):
 
 
 class Task(NamedTuple):
-    """What a peer trains: plain SGD on the mean cross-entropy, from these first weights on the host."""
+    """What a peer trains: plain SGD on the mean cross-entropy, from these first weights on the host.
+
+    `device` is "cpu" or "cuda".
+    """
 
     network: Network
     params: Params
@@ -43,6 +46,7 @@ class Task(NamedTuple):
     learning_rate: float
     batch_size: int
     threads: int
+    device: str = "cpu"
 
 
 class Ours:
@@ -97,7 +101,7 @@ class Train(NetworkBenchmark):
         data = self.load(config.network, note)
         n = len(data.train.labels)
         title = f"train {self.arch}, {data.name}, an epoch of {n}"
-        there, absent = peers.present(self.against, config.network, title)
+        there, absent = peers.present(self.against, config.network, title, backend.device_kind)
         names = [OURS, READABLE, *(name for peer in there for name in NAMES[peer])]
         competitors = {name: competitor(name, config, data, backend) for name in names}
         times = interleave({name: epochs(c, n) for name, c in competitors.items()}, self.repeats)
@@ -118,7 +122,8 @@ def competitor(name: str, config: Config, data: Dataset, backend: Backend) -> Co
         return Ours(config, data, backend, fast=name == OURS)
     (peer,) = (peer for peer, names in NAMES.items() if name in names)
     params = {key: to_host(p) for key, p in config.init(backend).items()}
-    task = Task(config.network, params, data, config.optimizer.learning_rate, config.batch_size, config.threads)
+    rate, size = config.optimizer.learning_rate, config.batch_size
+    task = Task(config.network, params, data, rate, size, config.threads, backend.device_kind)
     trained: Competitor = peers.load(peer).competitor(name, task)
     return trained
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from refimpl.backend import backend
-from refimpl.bench import BENCHMARKS, Benchmark, interleave, row
+from refimpl.bench import BENCHMARKS, Benchmark, interleave, peers, row
 from refimpl.bench.attack import ATTACKS
 from refimpl.bench.memory import peak_bytes
 from refimpl.bench.timing import THREAD_VARIABLES, pinned
@@ -112,6 +113,21 @@ def test_settings_that_cannot_be_used(refimpl, arguments, message):
 
 def test_the_nuclear_norm_is_timed_on_numpy_alone(refimpl):
     assert "No such option '--backend'" in refimpl("bench", "nuclear", "--backend", "cupy", code=2).stderr
+
+
+@pytest.mark.parametrize("finds_gpu", [False, True])
+def test_on_a_gpu_peers_are_those_that_compute_there(monkeypatch, finds_gpu):
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(peers, "load", lambda peer: types.SimpleNamespace(finds_gpu=lambda: finds_gpu))
+    there, absent = peers.present(("torch", "jax"), FCNN(), "work", "cuda")
+    reasons = {one["peer"]: one["absent"] for one in absent}
+    assert reasons.pop("jax") == "the jax peer computes on the CPU alone: `--backend numpy` times it"
+    if finds_gpu:
+        assert (there, reasons) == (["torch"], {})
+    else:
+        assert there == []
+        assert "the torch installed here finds no GPU" in reasons["torch"]
+    assert peers.present(("torch", "jax"), FCNN(), "work") == (["torch", "jax"], [])
 
 
 def test_a_row_compares_medians():

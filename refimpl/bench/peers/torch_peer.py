@@ -22,10 +22,21 @@ ACTIVATIONS = {
 }
 
 
-def tensors(data: Dataset) -> tuple[torch.Tensor, ...]:
+def finds_gpu() -> bool:
+    return torch.cuda.is_available()
+
+
+def prepare(device: str, threads: int) -> None:
+    """So many threads of the CPU; on a GPU products of as many bits as CuPy's."""
+    torch.set_num_threads(threads)
+    if device != "cpu":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+
+
+def tensors(data: Dataset, device: str = "cpu") -> tuple[torch.Tensor, ...]:
     """Training and test pixels as float32, labels as int64."""
     parts = [(scale(part.images, np.float32), part.labels.astype(np.int64)) for part in (data.train, data.test)]
-    return tuple(torch.from_numpy(array) for part in parts for array in part)
+    return tuple(torch.from_numpy(array).to(device) for part in parts for array in part)
 
 
 def network(ours: Network, params: Params) -> torch.nn.Sequential:
@@ -65,17 +76,20 @@ class Training:
     """Plain SGD on the mean cross-entropy, pixels on the device as floats, gathered batch by batch."""
 
     def __init__(self, task: Task) -> None:
-        torch.set_num_threads(task.threads)
-        self.net, self.batch_size = network(task.network, task.params), task.batch_size
+        prepare(task.device, task.threads)
+        self.device, self.batch_size = task.device, task.batch_size
+        self.net = network(task.network, task.params).to(task.device)
         self.optimizer = torch.optim.SGD(self.net.parameters(), lr=task.learning_rate)
         self.loss = torch.nn.CrossEntropyLoss()
-        self.x, self.y, self.x_test, self.y_test = tensors(task.data)
+        self.x, self.y, self.x_test, self.y_test = tensors(task.data, task.device)
 
     def epoch(self, order: np.ndarray) -> None:
-        for index in torch.from_numpy(order).split(self.batch_size):
+        for index in torch.from_numpy(order).to(self.device).split(self.batch_size):
             self.optimizer.zero_grad(set_to_none=True)
             self.loss(self.net(self.x[index]), self.y[index]).backward()
             self.optimizer.step()
+        if self.device != "cpu":
+            torch.cuda.synchronize()
 
     def accuracy(self) -> float:
         with torch.no_grad():
@@ -101,15 +115,15 @@ def nuclear_gradient(W: np.ndarray) -> np.ndarray:
 class Attacking:
     """PGD in the l_inf ball, without a random start, on frozen weights."""
 
-    def __init__(self, ours: Network, params: Params, data: Dataset, threads: int) -> None:
-        torch.set_num_threads(threads)
-        self.net = network(ours, params).requires_grad_(False)
-        _, _, self.x, self.y = tensors(data)
+    def __init__(self, ours: Network, params: Params, data: Dataset, threads: int, device: str = "cpu") -> None:
+        prepare(device, threads)
+        self.net = network(ours, params).requires_grad_(False).to(device)
+        _, _, self.x, self.y = tensors(data, device)
 
     def attack(self, chunk: int, attack: PGD) -> np.ndarray:
         """The adversarial examples of all test images, in batches of `chunk`."""
         parts = zip(self.x.split(chunk), self.y.split(chunk), strict=True)
-        return torch.cat([self.pgd(x, y, attack) for x, y in parts]).numpy()
+        return torch.cat([self.pgd(x, y, attack) for x, y in parts]).cpu().numpy()
 
     def pgd(self, x: torch.Tensor, y: torch.Tensor, attack: PGD) -> torch.Tensor:
         lower, upper, step_size = x - attack.eps, x + attack.eps, attack.step_size or 0.0

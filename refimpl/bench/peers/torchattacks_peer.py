@@ -8,16 +8,17 @@ from ...attacks import APGD
 from ...backend import Params
 from ...data import Dataset
 from ...networks import Network
-from .torch_peer import network, tensors
+from .torch_peer import network, prepare, tensors
 
 
 class Attacking:
     """APGD with the cross-entropy in the l_inf ball, from a random point; pixels are cut to [0, 1], as always there."""
 
-    def __init__(self, ours: Network, params: Params, data: Dataset, threads: int) -> None:
-        torch.set_num_threads(threads)
-        self.net = torch.nn.Sequential(torch.nn.Flatten(), network(ours, params)).requires_grad_(False).eval()
-        _, _, x, self.y = tensors(data)
+    def __init__(self, ours: Network, params: Params, data: Dataset, threads: int, device: str = "cpu") -> None:
+        prepare(device, threads)
+        net = torch.nn.Sequential(torch.nn.Flatten(), network(ours, params))
+        self.net = net.requires_grad_(False).eval().to(device)
+        _, _, x, self.y = tensors(data, device)
         self.x = x.reshape(len(x), *data.shape)
 
     def attack(self, chunk: int, attack: APGD) -> np.ndarray:
@@ -25,4 +26,4 @@ class Attacking:
         theirs = torchattacks.APGD(self.net, eps=attack.eps, steps=attack.steps, loss=attack.loss, seed=attack.seed)
         parts = zip(self.x.split(chunk), self.y.split(chunk), strict=True)
         found = torch.cat([theirs(x, y) for x, y in parts])
-        return found.reshape(len(found), -1).detach().numpy()
+        return found.reshape(len(found), -1).detach().cpu().numpy()
