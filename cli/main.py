@@ -18,6 +18,7 @@ try:
     from click.exceptions import Exit
 
     from refimpl import __version__
+    from refimpl.backend import out_of_memory
     from refimpl.errors import DataError, RefimplError, UsageError
 
     from .console import error_line, printable
@@ -108,8 +109,11 @@ def _exit_codes() -> Iterator[None]:
     except OSError as error:
         error_line(f"the system refused: {error}")
         raise Exit(DataError.exit_code) from None
-    except MemoryError as error:
-        error_line(f"there is not enough memory: {error}; a smaller network, batch or data set needs less")
+    except (MemoryError, RuntimeError) as error:
+        remedy = out_of_memory(error)
+        if remedy is None:
+            raise
+        error_line(remedy)
         raise Exit(UsageError.exit_code) from None
     except KeyboardInterrupt:
         error_line("interrupted")

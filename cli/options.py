@@ -44,7 +44,7 @@ def data_dir() -> Decorator:
 
 
 def backend() -> Decorator:
-    text = "Where to compute: numpy, cupy (a CUDA GPU), or auto (cupy where it works)."
+    text = "Where to compute: numpy, cupy (a CUDA GPU), or auto (cupy where it works and is thought faster)."
     kinds = click.Choice(["numpy", "cupy", "auto"])
     return click.option("--backend", cls=Option, section=WHERE, type=kinds, show_default="the run's", help=text)
 

@@ -66,7 +66,7 @@ def verify(**given: Any) -> None:
     asked = Options(**given | {"backend": given["backend"] or "numpy"})
     if asked.html and not asked.html.parent.is_dir():
         raise UsageError(f"--html {asked.html}: there is no folder {asked.html.parent}")
-    where = make_backend(asked.backend).name  # or an error, before any process starts
+    where = make_backend(asked.backend, small=True).name  # examples are; or an error, before any process starts
     wanted = tuple(name for name in asked.names if name != GRADIENTS)
     chosen = [s.name for s in named(STATEMENTS, wanted)] if wanted or not asked.names else []
     started = time.monotonic()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from ..attacks import ATTACKS, PAPERS, InputAttack, input_attacks
-from ..backend import Backend, Params
+from ..backend import Backend, Params, is_small
 from ..backend import backend as make_backend
 from ..errors import UsageError
 from ..low_rank import LowRank, LowRankNetwork, LowRankSGD, mean_singular_values
@@ -60,7 +60,7 @@ class Config(Settings):
 
     dataset: str = setting("auto", "Name of a data set, or auto: the paper's for the network where it is found.")
     backend: str = setting(
-        "numpy", "Where to compute: numpy, cupy (a CUDA GPU), or auto (cupy where it works).",
+        "numpy", "Where to compute: numpy, cupy (a CUDA GPU), or auto (cupy where it works and is thought faster).",
         choices=("numpy", "cupy", "auto"),
     )  # fmt: skip
     dtype: str = setting("float32", "Type of weights and pixels.", choices=("float32", "float64"))
@@ -111,6 +111,12 @@ class Config(Settings):
             )
         self.updates()
         self.trained()
+
+    def make_backend(self) -> Backend:
+        """The backend that it says; for `auto` NumPy where the net is small. Raises `BackendError`."""
+        if self.backend != "auto":
+            return make_backend(self.backend)
+        return make_backend("auto", small=is_small(self.network.init(make_backend("numpy")), self.batch_size))
 
     def _check_parts(self) -> None:
         """Raise `UsageError` for a part that is of another kind: a class, a name, an attack on weights."""

@@ -10,7 +10,6 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from ..backend import Backend, Params, to_host
-from ..backend import backend as make_backend
 from ..data import Dataset
 from ..errors import DataError, RefimplError, UsageError
 from ..layers.images import scale
@@ -142,7 +141,7 @@ def train(
             f"expected a Config and a Dataset, got {type(config).__name__} and {type(data).__name__}: data are made by"
             " load and Dataset.from_arrays"
         )
-    backend = make_backend(config.backend)
+    backend = config.make_backend()
     given, config = _start(config, start, warn)
     config = _for_data(replace(config, backend=backend.name), data)
     with ThreadpoolController().limit(limits=config.blas_threads, user_api="blas"):  # which the manifest records
@@ -170,7 +169,7 @@ def resume(
     run = opened(folder)
     if run.read_only:
         raise UsageError(f"{run.title} is read only: `refimpl train --from {run.title}` goes on from its weights")
-    return Training(_InFolder(run, data or data_of(run, data_dir), make_backend(run.config.backend), epochs, warn))
+    return Training(_InFolder(run, data or data_of(run, data_dir), run.config.make_backend(), epochs, warn))
 
 
 class _InFolder:

@@ -68,3 +68,33 @@ def test_options_of_what_is_not_chosen_are_refused_by_name(refimpl, tmp_path, op
     assert line.startswith("refimpl: ")
     assert message in line
     assert not list(tmp_path.iterdir())
+
+
+class OutOfMemoryError(MemoryError):
+    """As CuPy's."""
+
+
+OutOfMemoryError.__module__ = "cupy.cuda.memory"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OutOfMemoryError("Out of memory allocating 512 bytes"), RuntimeError("CUSOLVER_STATUS_ALLOC_FAILED")],
+    ids=["CuPy's own", "a library's"],
+)
+def test_a_gpu_without_memory_is_a_line_and_a_usage_error(refimpl, monkeypatch, error):
+    def fails(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr("refimpl_cli.doctor.environment", fails)
+    (line,) = refimpl("doctor", code=2).stderr.splitlines()
+    assert line.startswith(f"refimpl: the GPU has not enough memory ({error}): fewer examples")
+    assert "`--backend numpy`" in line
+
+
+def test_another_error_of_the_interpreter_stays_a_bug(refimpl, monkeypatch):
+    def fails(*arguments, **options):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("refimpl_cli.doctor.environment", fails)
+    assert isinstance(refimpl("doctor", code=1).exception, RuntimeError)

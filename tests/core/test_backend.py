@@ -13,7 +13,19 @@ from backends import FAKE, NUMPY, STRICT
 from numpy.testing import assert_array_equal
 
 from refimpl import BackendError, UsageError, namespace
-from refimpl.backend import _NAMESPACES, backend, cupy_trouble, describe_gpu, like, to_host
+from refimpl.backend import (
+    _NAMESPACES,
+    backend,
+    cupy_trouble,
+    describe_gpu,
+    is_small,
+    like,
+    out_of_memory,
+    to_host,
+)
+from refimpl.networks import CNN, FCNN
+from refimpl.parameters import stacked
+from refimpl.runs.config import Config
 
 
 def test_the_namespace_follows_the_array():
@@ -168,6 +180,51 @@ def test_a_device_without_memory_is_no_broken_install(monkeypatch):
 def test_cupy_that_works_is_no_trouble(monkeypatch):
     importing(monkeypatch, FakeCuPy())
     assert cupy_trouble() is None
+
+
+def test_auto_takes_the_device_unless_the_work_is_small(monkeypatch):
+    importing(monkeypatch, FakeCuPy())
+    namespace_of_cupy = types.SimpleNamespace(cuda=types.SimpleNamespace(Device=lambda: "the current device"))
+    monkeypatch.setattr(sys.modules["refimpl.backend"], "_cupy_namespace", lambda: namespace_of_cupy)
+    assert backend("auto").name == "cupy"
+    assert backend("auto").device == "the current device"
+    assert backend("auto", small=True).name == "numpy"
+    assert backend("cupy", small=True).name == "cupy"
+    assert Config(backend="auto").make_backend().name == "numpy"
+    assert Config(backend="auto", batch_size=1024).make_backend().name == "cupy"
+    assert Config(backend="auto", network=CNN()).make_backend().name == "cupy"
+    assert Config(backend="cupy").make_backend().name == "cupy"
+
+
+def test_small_is_what_one_thread_does_sooner_than_a_device_is_told():
+    paper = FCNN().init(NUMPY)
+    assert is_small(paper, 128)
+    assert not is_small(FCNN((784, 1000, 10)).init(NUMPY), 128)
+    assert not is_small(CNN(filters=(1, 1), hidden_units=1).init(NUMPY), 1)
+    assert not is_small(stacked([paper] * 16), 128)
+
+
+OutOfMemoryError = type("OutOfMemoryError", (MemoryError,), {"__module__": "cupy.cuda.memory"})
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OutOfMemoryError("Out of memory allocating 512 bytes"), "the GPU has not enough memory (Out of memory alloc"),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"), "the GPU has not enough memory (CUBLAS_STATUS_ALLOC_FAILED"),
+        (RuntimeError("cudaErrorMemoryAllocation: out of memory"), "the GPU has not enough memory (cudaErrorMem"),
+        (MemoryError("Unable to allocate 5 TiB"), "there is not enough memory: Unable to allocate 5 TiB"),
+    ],
+)
+def test_memory_that_is_short_is_a_line_that_says_what_to_do(error, words):
+    said = out_of_memory(error)
+    assert said.startswith(words)
+    assert "less" in said
+    assert "\n" not in said
+
+
+def test_other_errors_are_not_of_memory():
+    assert out_of_memory(RuntimeError("out of luck")) is None
 
 
 def test_the_current_device_and_the_libraries_installed_are_described(monkeypatch):
