@@ -10,7 +10,9 @@ import functools
 import importlib
 import math
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -76,31 +78,11 @@ def fetch(tree: Any) -> Any:
     A scalar becomes a float; what is no array stays as it is.
     """
     arrays: list[Array] = []
-    ends = [0]
-
-    def collect(node: Any) -> Any:
-        if isinstance(node, dict):
-            return {key: collect(value) for key, value in node.items()}
-        if isinstance(node, list | tuple):
-            return [collect(value) for value in node]
-        if hasattr(node, "dtype"):
-            arrays.append(node)
-            ends.append(ends[-1] + math.prod(node.shape))
-            return _Slot(ends[-2], tuple(node.shape))
-        return node
-
-    def fill(node: Any, numbers: np.ndarray) -> Any:
-        if isinstance(node, dict):
-            return {key: fill(value, numbers) for key, value in node.items()}
-        if isinstance(node, list):
-            return [fill(value, numbers) for value in node]
-        return node.of(numbers) if isinstance(node, _Slot) else node
-
-    tree = collect(tree)
+    tree = _collected(tree, arrays, [0])
     if not arrays:
         return tree
     xp = namespace(arrays[0])
-    return fill(tree, to_host(xp.concat([xp.reshape(array, (-1,)) for array in arrays])))
+    return _filled(tree, to_host(xp.concat([xp.reshape(array, (-1,)) for array in arrays])))
 
 
 @dataclass(frozen=True)
@@ -114,6 +96,30 @@ class _Slot:
         if not self.shape:
             return float(numbers[self.start])
         return numbers[self.start : self.start + math.prod(self.shape)].reshape(self.shape)
+
+
+def _collected(node: Any, arrays: list[Array], ends: list[int]) -> Any:
+    """The tree with a slot in place of each array; these, and where each ends among all numbers, in lists.
+
+    No closure of `fetch`: one that calls itself would hold the arrays until Python looks for cycles.
+    """
+    if isinstance(node, dict):
+        return {key: _collected(value, arrays, ends) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_collected(value, arrays, ends) for value in node]
+    if hasattr(node, "dtype"):
+        arrays.append(node)
+        ends.append(ends[-1] + math.prod(node.shape))
+        return _Slot(ends[-2], tuple(node.shape))
+    return node
+
+
+def _filled(node: Any, numbers: np.ndarray) -> Any:
+    if isinstance(node, dict):
+        return {key: _filled(value, numbers) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_filled(value, numbers) for value in node]
+    return node.of(numbers) if isinstance(node, _Slot) else node
 
 
 def like(host: np.ndarray, x: Array, dtype: Any = None) -> Array:
@@ -176,6 +182,25 @@ class Backend:
         """Wait until the device has done all it was given. Timings need it; nothing else does."""
         if self.name == "cupy":
             self.xp.cuda.get_current_stream().synchronize()
+
+    @contextmanager
+    def without_waiting(self) -> Iterator[None]:
+        """A RuntimeError where the body waits for the device, as far as CuPy notices; on NumPy nothing waits."""
+        if self.name != "cupy":
+            yield
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # CuPy's own: it may miss a wait of a library that it calls
+            forbidden = importlib.import_module("cupyx").allow_synchronize(False)
+            with forbidden:
+                yield
+
+    def memory_in_use(self) -> int | None:
+        """Bytes of the device that arrays hold; None on NumPy, which does not count them."""
+        if self.name != "cupy":
+            return None
+        used: int = importlib.import_module("cupy").get_default_memory_pool().used_bytes()
+        return used
 
 
 def backend(name: str = "auto", *, small: bool = False) -> Backend:

@@ -1,5 +1,7 @@
 """The backends every kernel is tested on, without a GPU and with one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import array_api_strict
@@ -16,8 +18,23 @@ _HOST_COPIES[fakecupy.FakeArray] = lambda x: x.get()
 _CPU = array_api_strict.Device("CPU_DEVICE")
 _HOST_COPIES[type(array_api_strict.asarray(0.0))] = lambda x: np.asarray(x.to_device(_CPU))
 
+
+class FakeBackend(Backend):
+    """The stand-in for CuPy, which notices every wait and counts every array."""
+
+    @contextmanager
+    def without_waiting(self) -> Iterator[None]:
+        fakecupy.SYNCS.clear()
+        yield
+        if fakecupy.SYNCS:
+            raise RuntimeError(f"waited for the device: {', '.join(fakecupy.SYNCS)}")
+
+    def memory_in_use(self) -> int:
+        return fakecupy.FakeArray.held
+
+
 STRICT = Backend("strict", array_api_strict, array_api_strict.Device("device1"))
-FAKE = Backend("fakecupy", fakecupy.xp, "fake:0")
+FAKE = FakeBackend("fakecupy", fakecupy.xp, "fake:0")
 NUMPY = numpy_or_cupy("numpy")
 
 

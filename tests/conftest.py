@@ -24,7 +24,7 @@ settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 
-WHOLE_PROGRAM = ("audit", "bench", "cli", "docs", "experiments", "figures", "interop", "runs")
+WHOLE_PROGRAM = ("audit", "bench", "cli", "device", "docs", "experiments", "figures", "interop", "runs")
 """Folders of tests that use the library as users do, without checks of annotations: these make training up to 17 times
 as slow. The tests of the mathematics have them."""
 

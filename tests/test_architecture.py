@@ -24,7 +24,8 @@ WINGS = {
     **dict.fromkeys(CORE, "core"),
     **dict.fromkeys(("low_rank", "theory"), "neighbours"),
     "fast": "fast twins",
-    **dict.fromkeys(("data", "runs", "experiments", "bench", "audit", "exercises", "interop", "webpage"), "machinery"),
+    **dict.fromkeys(("data", "runs", "experiments", "bench", "audit", "device"), "machinery"),
+    **dict.fromkeys(("exercises", "interop", "webpage"), "machinery"),
 }
 MAY_IMPORT = {
     "core": {"core"},

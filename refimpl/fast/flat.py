@@ -25,3 +25,7 @@ def views(vector: Float[Array, "size"], like: Params) -> Params:
         start, end = end, end + math.prod(p.shape)
         found[name] = namespace(vector).reshape(vector[start:end], p.shape)
     return found
+
+
+def copied(vector: Float[Array, "size"]) -> Float[Array, "size"]:
+    return namespace(vector).asarray(vector, copy=True)

@@ -22,7 +22,7 @@ from ..training.objective import Objective
 from ..training.step import Step
 from ..validation import check_labels
 from .dense import one_hot
-from .flat import Flat, views
+from .flat import Flat, copied, views
 from .gradients import Buffers, buffers
 from .newton_schulz import NewtonSchulzPolar
 
@@ -108,7 +108,7 @@ class FlatOptimizer:
             params.vector -= vector
             return params, state
         updated, state = self.optimizer.update({"": params.vector}, {"": vector}, state, t)
-        kept = {name: x.copy() if x is vector or x is params.vector else x for name, x in state.items()}
+        kept = {name: copied(x) if x is vector or x is params.vector else x for name, x in state.items()}
         params.vector[:] = updated[""]
         return params, kept
 
@@ -142,8 +142,8 @@ class FlatStep(Step):
 
     def snapshot(self) -> tuple[Params, State]:
         """Copies, since the next step writes into the originals."""
-        params = views(self.flat.vector.copy(), self.flat)
-        moments = {moment: views(vector.copy(), self.flat) for moment, vector in self.state.items()}
+        params = views(copied(self.flat.vector), self.flat)
+        moments = {moment: views(copied(vector), self.flat) for moment, vector in self.state.items()}
         return params, {moment + name: p for moment, named in moments.items() for name, p in named.items()}
 
 

@@ -48,8 +48,8 @@ def information(
     """
     if not images.shape[0]:
         raise UsageError("mutual information needs at least one example, got none")
-    rows, xp, size = [], namespace(images), chunks(images).measured
-    parts = [scale(images[i : i + size, ...], params["b1"].dtype) for i in range(0, images.shape[0], size)]
+    rows, xp, n, size = [], namespace(images), images.shape[0], chunks(images).measured
+    parts = [scale(images[i : min(i + size, n), ...], params["b1"].dtype) for i in range(0, n, size)]
     for pieces in zip(*(network.hidden(params, part) for part in parts), strict=True):
         t = xp.concat(pieces)
         row = _bounds("mutual_information", mutual_information(t, sigma2))
