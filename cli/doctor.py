@@ -17,7 +17,7 @@ from .console import Bar, count, report, table
 
 
 @click.command()
-@click.option("--gpu", is_flag=True, help="Check, in some minutes, that CuPy computes on the GPU what NumPy computes.")
+@click.option("--gpu", is_flag=True, help="Check that CuPy computes on the GPU what NumPy computes.")
 @options.data_dir()
 @options.as_json()
 def doctor(gpu: bool, data_dir: Path | None, as_json: bool) -> None:

@@ -224,7 +224,7 @@ def backend(name: str = "auto", *, small: bool = False) -> Backend:
 BREAK_EVEN = 1e7
 """Weights times examples of a training step from which on a GPU is thought faster than NumPy on one thread.
 
-An estimate that no GPU has been measured for: a step of the paper's fully connected net is about 75 kernels, 0.6 to 1.1
+An estimate, measured on no GPU: a step of the paper's fully connected net is about 75 kernels, 0.6 to 1.1
 ms at 8 to 15 microseconds a launch, whatever its size; NumPy takes 0.2 ms for its 17,400 weights and 128 examples.
 """
 
@@ -244,7 +244,7 @@ def cupy_trouble() -> str | None:
     """Why CuPy cannot be used here, in one sentence that names the remedy; None where it can."""
     try:
         cupy = importlib.import_module("cupy")
-    except Exception as error:
+    except Exception as error:  # of many kinds, where a library that CuPy loads is missing or of another version
         if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
             return f"CuPy is not installed: {EXTRAS} installs it, `--backend numpy` does without"
         return f"CuPy is installed but cannot be imported ({_reason(error)}): reinstall it, {EXTRAS}"
@@ -299,6 +299,15 @@ def describe_gpu() -> dict[str, str]:
     }
 
 
+def _version(read: Callable[[], int | tuple[int, ...]]) -> str:
+    """A library's version; why it does not tell, which is no reason to stop."""
+    try:
+        version = read()
+    except Exception as error:
+        return f"unknown: {_reason(error)}"
+    return ".".join(map(str, version)) if isinstance(version, tuple) else str(version)
+
+
 OUT_OF_MEMORY = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "STATUS_ALLOC_FAILED")
 """What CUDA's runtime, its driver and its libraries say where CuPy raises another error than its own."""
 
@@ -312,12 +321,3 @@ def out_of_memory(error: BaseException) -> str | None:
         remedy = "fewer examples, a smaller batch or network need less, `--backend numpy` needs none"
         return f"the GPU has not enough memory ({_reason(error)}): {remedy}, and `nvidia-smi` lists who else uses it"
     return None
-
-
-def _version(read: Callable[[], int | tuple[int, ...]]) -> str:
-    """A library's version; why it does not tell, which is no reason to stop."""
-    try:
-        version = read()
-    except Exception as error:
-        return f"unknown: {_reason(error)}"
-    return ".".join(map(str, version)) if isinstance(version, tuple) else str(version)
