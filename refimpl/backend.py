@@ -25,6 +25,9 @@ from .errors import BackendError, UsageError
 Array = Any
 Params = dict[str, Float[Array, "..."]]
 
+OLDEST = (14, 2)
+"""Of CuPy: before it the sign of nan was zero, so that what failed could look as if it had not."""
+
 EXTRAS = "`pip install 'refimpl[cuda12]'` (CUDA 12 driver) or `pip install 'refimpl[cuda13]'` (CUDA 13)"
 
 # Looked up on every call of every primitive: a dictionary costs 0.07 µs, array_namespace 1.7 µs.
@@ -33,7 +36,7 @@ _HOST_COPIES: dict[type, Callable[[Array], np.ndarray]] = {np.ndarray: lambda x:
 
 
 class CuPyNamespace:
-    """`array_api_compat.cupy` with CuPy's own `sign` and `clip`, which keep nan.
+    """`array_api_compat.cupy` with CuPy's own `sign` and `clip`, which keep nan, `sign` since version `OLDEST`.
 
     Those of the compat layer put nan back through a boolean mask, and for the size of what a mask selects CuPy waits
     for the device.
@@ -248,6 +251,9 @@ def cupy_trouble() -> str | None:
         if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
             return f"CuPy is not installed: {EXTRAS} installs it, `--backend numpy` does without"
         return f"CuPy is installed but cannot be imported ({_reason(error)}): reinstall it, {EXTRAS}"
+    if tuple(map(int, cupy.__version__.split(".")[:2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        return f"CuPy {cupy.__version__} is installed and {oldest} is needed: {EXTRAS} installs it"
     if not cupy.cuda.is_available():
         return (
             f"CuPy {cupy.__version__} is installed but finds no CUDA device: check `nvidia-smi`, and that the extra"

@@ -88,6 +88,7 @@ class FakeCuPy:
             ),
             **libraries,
         )
+        self.__version__ = replaced.pop("__version__", self.__version__)
         for name, function in replaced.items():
             *above, last = name.split("__")
             setattr(functools.reduce(getattr, above, self), last, function)
@@ -175,6 +176,14 @@ def test_a_device_without_memory_is_no_broken_install(monkeypatch):
     trouble = cupy_trouble()
     assert "without free memory (Out of memory allocating 512 bytes): `nvidia-smi`" in trouble
     assert "reinstall" not in trouble
+
+
+@pytest.mark.parametrize(
+    ("version", "enough"), [("13.6.0", False), ("14.1.1", False), ("14.2.0", True), ("15.0.0a1", True)]
+)
+def test_the_sign_of_nan_is_zero_in_older_versions(monkeypatch, version, enough):
+    importing(monkeypatch, FakeCuPy(__version__=version))
+    assert cupy_trouble() is None if enough else f"CuPy {version} is installed and 14.2 is needed" in cupy_trouble()
 
 
 def test_cupy_that_works_is_no_trouble(monkeypatch):
