@@ -12,7 +12,7 @@ appended to line by line and read up to the last whole line.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -47,9 +47,17 @@ class Run:
         self.folder = folder
 
     @classmethod
-    def create(cls, folder: Path, config: Config, data: Dataset, start: Checkpoint | None = None) -> "Run":
+    def create(
+        cls,
+        folder: Path,
+        config: Config,
+        data: Dataset,
+        start: Checkpoint | None = None,
+        stack: Sequence[str] = (),
+    ) -> "Run":
         """A new folder with its configuration and manifest, and the weights to `start` from where they are given.
 
+        `stack` names the folders, side by side, of the runs that are trained together, this one among them.
         Raises `UsageError` where there is such a file or folder already, for parts of the configuration that a file
         cannot name, and for more weights than there is memory for, `DataError` for weights to start from that are not
         the configuration's; nothing is then left behind.
@@ -68,6 +76,7 @@ class Run:
                     "seconds": 0.0,
                     "cpu_seconds": 0.0,
                     **({"checkpoint": 0} if start else {}),
+                    **({"stack": {"size": len(stack), "runs": list(stack)}} if stack else {}),
                     "data": {"name": data.name, "source": data.source, "sha256": data.sha256},
                     "seed": {"entropy": config.seed, "streams": list(STREAMS)},
                     **environment(config.backend),
@@ -186,14 +195,31 @@ class Run:
             raise DataError(f"{folder} cannot be read: {error.strerror}; the run is damaged") from None
         return sorted(names, key=lambda path: checkpoints.epoch_of(path) or 0, reverse=True)
 
+    def saved_epochs(self) -> list[int]:
+        """The epochs that have a checkpoint, whole or not, the newest first; 0 among them."""
+        found = [checkpoints.epoch_of(path) or 0 for path in self._checkpoints()]
+        return found if 0 in found else [*found, 0]
+
+    def remove_checkpoints_after(self, epoch: int) -> None:
+        for later in self.saved_epochs():
+            if later > epoch:
+                self.checkpoint_path(later).unlink()
+
     def load(self, backend: Backend, warn: Warn = lambda message: None) -> Checkpoint:
         """The latest checkpoint, checked against the configuration, on `backend`; without one, the untrained net."""
+        return self._checked(self.latest(warn), backend)
+
+    def load_epoch(self, epoch: int, backend: Backend) -> Checkpoint:
+        """The checkpoint of an epoch, as `load`. Raises `DataError` where there is none that is whole."""
+        untrained = epoch == 0 and not self.config.start
+        return self._checked(None if untrained else checkpoints.read(self.checkpoint_path(epoch)), backend)
+
+    def _checked(self, saved: Checkpoint | None, backend: Backend) -> Checkpoint:
         try:
             untrained = _untrained(self.config)
         except UsageError as error:
             raise DataError(f"{self.folder}/config.toml: {error}") from None
-        saved = self.latest(warn) or untrained
-        saved = checkpoints.check_shapes(saved, untrained, str(self.folder))
+        saved = checkpoints.check_shapes(saved or untrained, untrained, str(self.folder))
         params, state = ({k: backend.asarray(x) for k, x in part.items()} for part in (saved.params, saved.state))
         return saved._replace(params=params, state=state)
 

@@ -36,12 +36,20 @@ class Seed(TypedDict):
     streams: list[str]
 
 
+class Stack(TypedDict):
+    """The runs that are trained together: the names of their folders, side by side."""
+
+    size: Positive
+    runs: list[str]
+
+
 class Manifest(TypedDict):
     """manifest.json.
 
     `checkpoint` is the epoch of the newest checkpoint there was when the manifest was written; `history_sha256` is that
-    of history.jsonl, of a finished run; `reason` says why one failed. `seconds` are of the clock, `cpu_seconds` of all
-    cores, and `peak_memory_bytes` the most memory that the process held, while the run was trained and monitored.
+    of history.jsonl, of a finished run; `reason` says why one failed, `diverged` is the epoch that did. `seconds` are of
+    the clock, `cpu_seconds` of all cores, of a run in a stack its part of those of the stack; `peak_memory_bytes` is the
+    most memory that the process held, while the run was trained and monitored.
     """
 
     status: Literal["running", "finished", "interrupted", "failed"]
@@ -72,6 +80,8 @@ class Manifest(TypedDict):
     checkpoint: NotRequired[Count]
     catastrophic_overfitting: NotRequired[Positive | None]
     history_sha256: NotRequired[SHA256]
+    diverged: NotRequired[Positive]
+    stack: NotRequired[Stack]
 
 
 class Layer(TypedDict):

@@ -22,7 +22,7 @@ from . import checkpoint as checkpoints
 from .checkpoint import Checkpoint
 from .config import Config
 from .fast_twins import accelerated
-from .fit import fitting, logs
+from .fit import fitting, monitored, training
 from .folder import Run, Warn, begun
 from .trained import TrainedRun, data_of, open_run, warn_in_python
 from .zoo import opened
@@ -198,7 +198,9 @@ class _InMemory:
 
     def logs(self) -> Logs:
         del self._history[self._last.epoch :]  # an epoch that was being logged
-        for log in logs(self.config, self.data, self._backend, self._last, self._history, self._warn):
+        completed = monitored(self.config, self._history, self.data, self._backend, self._warn)
+        for log in training(self.config, self.data, self._backend, self._last):
+            log = completed(log)
             self._last = Checkpoint(log.epoch, log.params, log.state)
             yield log
 

@@ -29,6 +29,36 @@ class Usage:
         return memory("VmHWM") if STATUS.exists() else None
 
 
+class SharedUsage(Usage):
+    """One model's part of the seconds of a stack: at any time those of the models that are left share them equally."""
+
+    def __init__(self, models: int) -> None:
+        super().__init__()
+        self._models, self._counted, self._parts = models, (0.0, 0.0), (0.0, 0.0)
+
+    @property
+    def seconds(self) -> float:
+        return self._count()[0]
+
+    @property
+    def cpu_seconds(self) -> float:
+        return self._count()[1]
+
+    def shared_by(self, models: int) -> None:
+        """From now on; the last one keeps the clock."""
+        self._count()
+        self._models = max(models, 1)
+
+    def _count(self) -> tuple[float, float]:
+        now = super().seconds, super().cpu_seconds
+        wall, cpu = (
+            part + (at - before) / self._models
+            for part, at, before in zip(self._parts, now, self._counted, strict=True)
+        )
+        self._counted, self._parts = now, (wall, cpu)
+        return self._parts
+
+
 def memory(key: str) -> int:
     """A line of the system's status of this process, in bytes: `VmRSS`, `VmHWM`."""
     (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith(key))

@@ -382,7 +382,7 @@ def test_a_command_that_runs_out_of_memory_says_so_in_one_line(refimpl, tmp_path
     def too_many(*arguments):
         raise np._core._exceptions._ArrayMemoryError((10**9, 784), np.dtype("float32"))
 
-    monkeypatch.setattr("refimpl.runs.fit._training", too_many)
+    monkeypatch.setattr("refimpl.runs.fit.training", too_many)
     settings = ("--arch", "fcnn", "--dataset", "strokes-small", "--epochs", 1)
     said = refimpl("train", *settings, "--out", tmp_path / "run", code=2)
     assert said.stderr.splitlines()[-1].startswith("refimpl: there is not enough memory: Unable to allocate 2.85 TiB")
