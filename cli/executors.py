@@ -20,13 +20,17 @@ TIMEOUT = 5  # seconds to reach a scheduler
 GRACE = 60.0  # seconds in which a process without a parent may write its checkpoint
 
 
+def cores() -> int:
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def processes(jobs: int | None) -> Iterator[Executor]:
     """A process a core, or `jobs` of them; each run pins its BLAS to one thread.
 
     Where the block ends with an error or an interrupt, they are asked to end what they are at, as SIGTERM would.
     """
-    with Processes(jobs or os.cpu_count() or 1) as pool:
+    with Processes(jobs or cores()) as pool:
         try:
             yield pool
         except BaseException:

@@ -8,6 +8,9 @@ import click
 FIRST_COLUMN = 30
 """Width of the names in a help; choices that do not fit are listed in the text."""
 
+SEVERAL = "],..."
+"""Ends the choices of an option that takes several."""
+
 HYPHEN, BLANK = "\u2011", "\u00a0"
 """Those at which no line breaks."""
 
@@ -22,7 +25,10 @@ def _fitting(name: str, text: str) -> tuple[str, str]:
     if len(name) <= FIRST_COLUMN or "|" not in choices:
         return name, text
     said, default, usual = text.partition("  [default")
-    return f"{option} NAME", f"{said} One of {', '.join(choices.removesuffix(']').split('|'))}.{default}{usual}"
+    several = choices.endswith(SEVERAL)
+    names = ", ".join(choices.removesuffix(SEVERAL).removesuffix("]").split("|"))
+    how = f"One or more, with commas, of {names}." if several else f"One of {names}."
+    return f"{option} {'NAMES' if several else 'NAME'}", f"{said} {how}{default}{usual}"
 
 
 class Formatter(click.HelpFormatter):

@@ -29,6 +29,7 @@ except KeyboardInterrupt:  # importing takes a quarter of a second
 
 COMMANDS = (
     "train",
+    "sweep",
     "attack",
     "measure",
     "audit",

@@ -33,12 +33,9 @@ class Sources:
 
 
 def created(given: Mapping[str, Any], derived: Sequence[Option], sources: Sources, data_dir: Path | None) -> Training:
-    """Training of a new run. Options win over the method, the method over the file, that over the defaults."""
-    table = _table(sources)
-    arch = given.get("arch", next(iter(table.get("network", {"fcnn": {}}))))
-    if sources.method:
-        table = _with_method(table, sources.method, arch)
-    config = Config.from_table(laid_over(table, given, derived))
+    """Training of a new run."""
+    table = source_table(sources)
+    config = configured(table, given, derived, sources.method)
     data = find_data(config.dataset, config.network.usual.dataset, data_dir)
     asked = given.get("dataset") or ("auto" if sources.start else table.get("dataset", "auto"))
     config = replace(config, dataset=data.name)
@@ -46,7 +43,17 @@ def created(given: Mapping[str, Any], derived: Sequence[Option], sources: Source
     return train(config, data, folder=folder, start=sources.start, warn=warn)
 
 
-def _table(sources: Sources) -> dict[str, Any]:
+def configured(
+    table: dict[str, Any], given: Mapping[str, Any], derived: Sequence[Option], method: str | None
+) -> Config:
+    """Options win over the method, the method over the table of the sources, that over the defaults."""
+    arch = given.get("arch", next(iter(table.get("network", {"fcnn": {}}))))
+    if method:
+        table = _with_method(table, method, arch)
+    return Config.from_table(laid_over(table, given, derived))
+
+
+def source_table(sources: Sources) -> dict[str, Any]:
     """Of the file and of the run that is started from."""
     table = read_table(_read(sources.file), str(sources.file)) if sources.file else {}
     if table.get("start") and not sources.start:

@@ -143,7 +143,7 @@ def train(
         )
     backend = config.make_backend()
     given, config = _start(config, start, warn)
-    config = _for_data(replace(config, backend=backend.name), data)
+    config = for_data(replace(config, backend=backend.name), data)
     with ThreadpoolController().limit(limits=config.blas_threads, user_api="blas"):  # which the manifest records
         first = begun(config, given)
         if config.low_rank is None:
@@ -233,7 +233,7 @@ def _start(config: Config, start: TrainedRun | Path | str | None, warn: Warn) ->
     return found, replace(config, start=str(start))
 
 
-def _for_data(config: Config, data: Dataset) -> Config:
+def for_data(config: Config, data: Dataset) -> Config:
     """The configuration with what follows from the data. Raises `UsageError` for one that is for other data."""
     if config.dataset not in ("auto", data.name):
         raise UsageError(f"the configuration is for the data set {config.dataset}, and the data are {data.name}")
