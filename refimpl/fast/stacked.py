@@ -97,10 +97,14 @@ def _tall(x: Float[np.ndarray, "models m n"]) -> Float[np.ndarray, "rows n"]:
     return x.reshape(-1, x.shape[-1])
 
 
-def _targets(y: Int[np.ndarray, "models batch"], params: Params) -> Float[np.ndarray, "models classes batch"]:
+def _unit(params: Params) -> Float[np.ndarray, "classes classes"]:
+    return np.eye(n_classes(params), dtype=params["b1"].dtype)
+
+
+def _targets(
+    y: Int[np.ndarray, "models batch"], unit: Float[np.ndarray, "classes classes"]
+) -> Float[np.ndarray, "models classes batch"]:
     """One-hot labels, one example a column; once where the models share them."""
-    check_labels(y, y.shape, n_classes(params))
-    unit = np.eye(n_classes(params), dtype=params["b1"].dtype)
     if y.strides[0] == 0:
         t = unit.take(y[0], axis=1)
         return np.broadcast_to(t, (len(y), *t.shape))
@@ -117,14 +121,15 @@ class FastStackedCrossEntropy:
     def value_and_grad(self, params: Params, batch: Batch) -> tuple[Float[np.ndarray, "models"], Params]:
         size = batch.x.shape[1]
         if size not in self.buffers:
+            check_labels(batch.y, batch.y.shape, n_classes(params))
             self.buffers[size] = _buffers(batch.x, params)
         if self.grads is None:
-            self.grads = Flat(params)
+            self.grads, self.unit = Flat(params), _unit(params)
         passes = self.buffers[size]
         if passes.params is not params:
             passes.bind(params)
         passes.forward(batch.x)
-        loss = passes.cross_entropy(_targets(batch.y, params), 1 / size)
+        loss = passes.cross_entropy(_targets(batch.y, self.unit), 1 / size)
         passes.gradients(batch.x, self.grads)
         return loss, self.grads
 
@@ -139,7 +144,8 @@ class StackedGradients(Gradients):
         return passes.h[-1].transpose(0, 2, 1)
 
     def loss(self, y: Int[np.ndarray, "models batch"]) -> Callable[[Array], Array]:
-        t = _targets(y, self.params)
+        check_labels(y, y.shape, n_classes(self.params))
+        t = _targets(y, _unit(self.params))
         kept: list[StackedBuffers] = []
 
         def gradient(x: Float[np.ndarray, "models batch n"]) -> Float[np.ndarray, "models batch n"]:

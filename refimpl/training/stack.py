@@ -187,7 +187,7 @@ def train_stack(
         order = _order([schedules[m].seed for m in left], epoch, data)
         t = (epoch - 1) * len(batches)
         losses = [
-            step(_batch(data, order[:, part], dtype, step.params)._replace(step=t + k, new_epoch=k == 1))
+            step(stacked_batch(data, order[:, part], dtype, step.params)._replace(step=t + k, new_epoch=k == 1))
             for k, part in enumerate(batches, start=1)
         ]
         params, state = step.snapshot()
@@ -230,8 +230,8 @@ def _order(seeds: Sequence[int], epoch: int, data: Examples) -> Int[Array, "orde
     return like(np.stack(rows), data.train_labels)
 
 
-def _batch(data: Examples, index: Int[Array, "orders batch"], dtype: Any, params: Params) -> Batch:
-    """The examples of each model; one gather, and no copy, for those that the models share."""
+def stacked_batch(data: Examples, index: Int[Array, "orders batch"], dtype: Any, params: Params) -> Batch:
+    """The examples of each model, or of all where there is one order; these are gathered once, without a copy."""
     orders, size = index.shape
     batch = data.batch(namespace(index).reshape(index, (-1,)), dtype)
     if orders == 1:

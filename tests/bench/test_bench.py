@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 
 from refimpl.backend import backend
-from refimpl.bench import BENCHMARKS, Benchmark, interleave, peers, row
+from refimpl.bench import BENCHMARKS, Benchmark, interleave, peers, row, stack
 from refimpl.bench.attack import ATTACKS
 from refimpl.bench.memory import peak_bytes
 from refimpl.bench.timing import THREAD_VARIABLES, pinned
 from refimpl.bench.train import NAMES, Ours, Task
 from refimpl.data import load
 from refimpl.networks import CNN, FCNN, LeNet5
+from refimpl.optimizers import SGD
 from refimpl.runs.config import Config
 from refimpl.runs.manifest import kernel_remark, numpy_kernel
 from refimpl.settings import setting
@@ -169,6 +170,34 @@ def test_train_says_who_is_absent_and_times_the_readable_step(rows_of, no_peers)
     assert math.isclose(readable["accuracy"], readable["peer_accuracy"], abs_tol=0.005)
     assert [one["absent"] for one in absent] == [f"{peer} is not installed: `pip install {peer}`" for peer in NAMES]
     assert all(one["device"] == "cpu" for one in absent)
+
+
+def test_a_stack_is_timed_beside_single_models(rows_of, refimpl, no_peers):
+    single, more, *absent = rows_of("stack", *SMALL, "--models", "1,3", "--examples", "300")
+    assert [one["peer"] for one in (single, more)] == ["single", "single"]
+    assert [one["name"].rpartition(", ")[2] for one in (single, more)] == ["1 model", "3 models"]
+    assert single["accuracy"] == pytest.approx(single["peer_accuracy"], abs=0.005)
+    assert [one["peer"] for one in absent] == ["jax", "torch"]
+    assert "at least 1, got (0,)" in refimpl("bench", "stack", *SMALL, "--models", "0", code=2).stderr
+
+
+def test_seconds_of_a_stack_are_those_of_a_model(rows_of, no_peers, monkeypatch):
+    taken = {"refimpl": [6.0], "single": [4.0]}
+    monkeypatch.setattr("refimpl.bench.stack.interleave", lambda competitors, repeats: taken)
+    (row, *_) = rows_of("stack", *SMALL, "--models", "3", "--examples", "100")
+    assert (row["ours_s"], row["peer_s"], row["ratio"]) == (2.0, 4.0, 2.0)
+
+
+@pytest.mark.parametrize("peer", stack.NAMES)
+def test_a_peer_trains_stacks_as_we_do(peer):
+    pytest.importorskip(peer, reason=f"{peer} is not installed: nothing to compare with")
+    data, order, config = load("strokes-small"), np.arange(300), Config(optimizer=SGD(learning_rate=0.1))
+    for name in stack.NAMES[peer]:
+        ours = stack.competitor("single" if name in stack.OF_ONE else "refimpl", 3, config, data)
+        theirs = stack.competitor(name, 3, config, data)
+        for one in (ours, theirs):
+            one.epoch(order)
+        assert theirs.accuracy() == pytest.approx(ours.accuracy(), abs=0.01)
 
 
 def test_a_missing_peer_is_a_note_beside_the_table(refimpl, no_peers):

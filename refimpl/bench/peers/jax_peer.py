@@ -1,4 +1,4 @@
-"""The same net and step in JAX: one jitted step called from Python, and a whole epoch as one compiled scan."""
+"""The same net and step in JAX: one jitted step called from Python, a whole epoch as one compiled scan, and stacks."""
 
 from typing import Any
 
@@ -24,12 +24,15 @@ def loss(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 class Training:
-    """Plain SGD on the mean cross-entropy; `scan` compiles the epoch's full batches into one call."""
+    """Plain SGD on the mean cross-entropy; `scan` compiles the epoch's full batches into one call.
 
-    def __init__(self, task: Task, *, scan: bool) -> None:
+    With `vmap` the parameters have the models of a stack along a first axis; the models share their batches.
+    """
+
+    def __init__(self, task: Task, *, scan: bool, vmap: bool = False) -> None:
         data = task.data
         self.params = jax.tree.map(jnp.asarray, task.params)
-        self.batch_size, self.scan = task.batch_size, scan
+        self.batch_size, self.scan, self.vmap = task.batch_size, scan, vmap
         self.x, self.y = jnp.asarray(scale(data.train.images, np.float32)), jnp.asarray(data.train.labels, jnp.int32)
         self.x_test, self.y_test = jnp.asarray(scale(data.test.images, np.float32)), data.test.labels
 
@@ -37,8 +40,10 @@ class Training:
             value, grads = jax.value_and_grad(loss)(params, self.x[index], self.y[index])
             return jax.tree.map(lambda p, g: p - task.learning_rate * g, params, grads), value
 
-        self.step = jax.jit(step)
-        self.steps = jax.jit(lambda params, indices: jax.lax.scan(step, params, indices))
+        def steps(params: Params, indices: jax.Array) -> tuple[Params, Any]:
+            return jax.lax.scan(step, params, indices)
+
+        self.step, self.steps = (jax.jit(jax.vmap(f, (0, None)) if vmap else f) for f in (step, steps))
 
     def epoch(self, order: np.ndarray) -> None:
         n = len(order) - len(order) % self.batch_size if self.scan else 0
@@ -50,8 +55,10 @@ class Training:
         jax.block_until_ready(self.params)
 
     def accuracy(self) -> float:
-        return float((np.asarray(forward(self.params, self.x_test)).argmax(axis=1) == self.y_test).mean())
+        """The mean over the models of a stack."""
+        logits = (jax.vmap(forward, (0, None)) if self.vmap else forward)(self.params, self.x_test)
+        return float((np.asarray(logits).argmax(axis=-1) == self.y_test).mean())
 
 
 def competitor(name: str, task: Task) -> Training:
-    return Training(task, scan="scan" in name)
+    return Training(task, scan="scan" in name, vmap="vmap" in name)

@@ -11,7 +11,7 @@ from ...data import Dataset
 from ...layers.activations import LEAK
 from ...layers.images import scale
 from ...networks import CNN, Network
-from ...parameters import weights
+from ...parameters import depth, weights
 from ..train import Task
 
 ACTIVATIONS = {
@@ -100,8 +100,36 @@ class Training:
             return float(sum(right)) / len(self.y_test)
 
 
-def competitor(name: str, task: Task) -> Training:
-    return Training(task)
+class Stack:
+    """`Training` of models whose parameters have a first axis, by `torch.func`; the models share their batches."""
+
+    def __init__(self, task: Task) -> None:
+        torch.set_num_threads(task.threads)
+        self.batch_size, self.learning_rate = task.batch_size, task.learning_rate
+        self.x, self.y, self.x_test, self.y_test = tensors(task.data)
+        self.net = network(task.network, {name: p[0] for name, p in task.params.items()})
+        own = [name for layer in range(1, depth(task.params) + 1) for name in (f"W{layer}", f"b{layer}")]
+        theirs = dict(self.net.named_parameters())
+        self.params = {name: torch.from_numpy(task.params[key]) for name, key in zip(theirs, own, strict=True)}
+        self.gradient = torch.func.vmap(torch.func.grad(self._loss), in_dims=(0, None, None))
+
+    def _loss(self, params: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(torch.func.functional_call(self.net, params, (x,)), y)
+
+    def epoch(self, order: np.ndarray) -> None:
+        for index in torch.from_numpy(order).split(self.batch_size):
+            grads = self.gradient(self.params, self.x[index], self.y[index])
+            self.params = {name: p - self.learning_rate * grads[name] for name, p in self.params.items()}
+
+    def accuracy(self) -> float:
+        """The mean over the models."""
+        with torch.no_grad():
+            forward = torch.func.vmap(lambda params, x: torch.func.functional_call(self.net, params, (x,)), (0, None))
+            return float((forward(self.params, self.x_test).argmax(dim=-1) == self.y_test).float().mean())
+
+
+def competitor(name: str, task: Task) -> Training | Stack:
+    return Stack(task) if "vmap" in name else Training(task)
 
 
 def nuclear_gradient(W: np.ndarray) -> np.ndarray:
