@@ -16,6 +16,7 @@ from ..parameters import depth, n_classes
 from ..regularizers import Batch
 from ..regularizers.stacked import StackedNorm
 from ..validation import check_inputs, check_labels
+from . import products
 from .flat import Flat
 from .newton_schulz import NewtonSchulzPolar
 
@@ -39,10 +40,13 @@ class StackedBuffers:
     def forward(self, x: Float[np.ndarray, "models batch n"]) -> None:
         """Fill `h`; the logits are the last."""
         for i, (W, b, h) in enumerate(zip(self.W, self.b, self.h, strict=True)):
-            if i == 0 and _shared(x):
+            if i:
+                np.matmul(W, self.h[i - 1], out=h)
+            elif _shared(x):
                 np.dot(_tall(W), x[0].T, out=_tall(h))
             else:
-                np.matmul(W, self.h[i - 1] if i else x.transpose(0, 2, 1), out=h)
+                for model in zip(W, x, h, strict=True):
+                    products.outputs(*model)
             np.add(h, b, out=h)
             if i < len(self.W) - 1:
                 np.tanh(h, out=h)
@@ -78,7 +82,8 @@ class StackedBuffers:
         """Gradient with respect to x, into `out`."""
         for i in reversed(range(1, len(self.W))):
             self._through(i)
-        np.matmul(self.dz[0].transpose(0, 2, 1), self.W[0], out=out)
+        for model in zip(self.dz[0], self.W[0], out, strict=True):
+            products.inputs(*model)
 
     def _through(self, i: int) -> None:
         h, derivative = self.h[i - 1], self.derivative[i - 1]
