@@ -72,7 +72,7 @@ from .session import sigterm_interrupts
     "--scheduler",
     help="Address of a running Dask scheduler, tcp://host:8786, instead of --jobs; its workers must see --out.",
 )
-@click.option("--only", metavar="RUN", help="One run, by the name that --list gives it, and no verdict.")
+@click.option("--only", metavar="RUN", help="One run by itself, by the name that --list gives it, and no verdict.")
 @click.option(
     "--list", "as_list", is_flag=True,
     help="Do nothing, but print a command for each run, which also continues it, and the run it must come after.",
@@ -86,7 +86,8 @@ from .session import sigterm_interrupts
 def reproduce(**given: Any) -> None:
     """Run the paper's experiments and write a verdict for each number of its tables and each of its claims.
 
-    Every run is a run folder under --out. What is done is not done again, what was interrupted goes on: the same
+    Every run is a run folder under --out. Fully connected nets that start from one run are trained in a stack, many in
+    one step; by rounding they differ from runs trained by --only, one by one. What is done is not done again, what was interrupted goes on: the same
     command continues. Writes verdict.json, of all runs under --out; the exit code is 5 when it is worse than the
     verdict on record of the same profile, compared where method and seeds are the same.
     """

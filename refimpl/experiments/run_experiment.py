@@ -1,5 +1,7 @@
 """One experiment, from wherever it was left to its result; the same call does it again without doing it twice."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,12 @@ from ..atomic import write_text
 from ..attacks import PAPERS
 from ..backend import backend as make_backend
 from ..data import Dataset, load
-from ..errors import DataError, UsageError
+from ..errors import DataError, NumericalError, UsageError
 from ..measures.fooling import LabelledImages, fooling
 from ..measures.per_layer import information, layers
 from ..runs.fast_twins import accelerated
 from ..runs.fit import fit
+from ..runs.fit_stack import fitting_stack
 from ..runs.folder import Run
 from ..runs.results import to_json
 from ..runs.schema import ExperimentResult
@@ -33,10 +36,43 @@ def run_experiment(root: Path, experiment: Experiment, data_dir: Path | None = N
     it.
     """
     folder = root / experiment.name
+    with _alone(folder):
+        return _run(root, folder, experiment, data_dir)
+
+
+def run_stack(root: Path, experiments: Sequence[Experiment], data_dir: Path | None = None) -> list[dict[str, Any]]:
+    """`run_experiment` of each, in turn, once those that are not trained are trained together.
+
+    They start from one run. Raises also `NumericalError` where one of them diverged, when the others are measured.
+    """
+    lost = _train_stack(root, experiments, data_dir) if len(experiments) > 1 else []
+    found = [run_experiment(root, one, data_dir) for one in experiments if one.name not in lost]
+    if lost:
+        raise NumericalError(f"{root / lost[0]}: {Run.open(root / lost[0]).manifest.get('reason')}")
+    return found
+
+
+def _train_stack(root: Path, experiments: Sequence[Experiment], data_dir: Path | None) -> list[str]:
+    """Train what is not trained of a stack; the names of those that diverged."""
+    folders = [root / one.name for one in experiments]
+    with ExitStack() as locks, threadpool_limits(limits=1, user_api="blas"):
+        for folder in folders:
+            locks.enter_context(_alone(folder))
+        config = experiments[0].config
+        data, names = load(config.dataset, data_dir=data_dir), [folder.name for folder in folders]
+        runs = [_opened(root, root / one.name, one, data, names) for one in experiments]
+        for _ in fitting_stack(runs, data, make_backend(config.backend)):
+            pass
+        return [one.name for one, run in zip(experiments, runs, strict=True) if "diverged" in run.manifest]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other process at work on the run. Raises `UsageError` where one is."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder.parent / f".{folder.name}.lock", timeout=0):
-            return _run(root, folder, experiment, data_dir)
+            yield
     except Timeout:
         raise UsageError(f"{folder}: another process is at work on this run") from None
 
@@ -68,7 +104,7 @@ def results(root: Path) -> list[dict[str, Any]]:
     return [{**run.result(run.folder / RESULT, ExperimentResult), "course": course(run.history)} for run in runs]
 
 
-def _opened(root: Path, folder: Path, experiment: Experiment, data: Dataset) -> Run:
+def _opened(root: Path, folder: Path, experiment: Experiment, data: Dataset, stack: Sequence[str] = ()) -> Run:
     if (folder / "config.toml").is_file():
         run = Run.open(folder)
         _check(run, experiment)
@@ -81,7 +117,7 @@ def _opened(root: Path, folder: Path, experiment: Experiment, data: Dataset) -> 
         if not (source / RESULT).is_file():
             raise DataError(f"{source} is not finished, and {experiment.name} starts from its weights: run it first")
         start = Run.open(source).latest()
-    return Run.create(folder, experiment.config, data, start)
+    return Run.create(folder, experiment.config, data, start, stack)
 
 
 def _check(run: Run, experiment: Experiment) -> None:

@@ -2,19 +2,22 @@
 
 import json
 import math
+import shutil
 import statistics
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from refimpl.errors import DataError, UsageError
+from refimpl.errors import DataError, NumericalError, UsageError
 from refimpl.experiments import CONTROL, plan, results, run_experiment, schedule
 from refimpl.experiments.claims import course
 from refimpl.networks import CNN, FCNN
 from refimpl.optimizers import SGD
 from refimpl.runs.folder import Run, list_runs
+from refimpl.training.loop import epoch_log
 
 
 class AtOnce(Executor):
@@ -26,7 +29,7 @@ class AtOnce(Executor):
     def submit(self, f, /, *arguments, **options):
         future = Future()
         try:
-            if arguments[1].method == self.dies:
+            if self.dies in [one.method for one in arguments[1]]:
                 raise BrokenExecutor
             future.set_result(f(*arguments, **options))
         except Exception as error:
@@ -137,14 +140,63 @@ def test_two_processes_do_not_create_one_run(tmp_path):
     assert half_born.is_dir()
 
 
-def test_a_process_that_dies_costs_its_run_and_what_starts_from_it(tmp_path):
+def test_a_process_that_dies_costs_its_runs_and_what_starts_from_them(tmp_path):
     lost = []
-    runs = some("l1-0.01", CONTROL)
+    runs = some("l1-0.01", CONTROL, "fgsm")
     found = schedule(runs, tmp_path, AtOnce("l1-0.01"), on_loss=lambda experiment: lost.append(experiment.method))
-    assert lost == ["l1-0.01"]
-    assert [name.split("/")[1] for name in found] == ["natural-seed0", f"{CONTROL}-seed0"]
+    assert sorted(lost) == ["l1-0.01", CONTROL]  # which share a stack
+    assert [name.split("/")[1] for name in found] == ["natural-seed0", "fgsm-seed0"]
     assert schedule(runs, tmp_path, AtOnce()).keys() == {run.name for run in runs}
     assert schedule(some("l1-0.01"), tmp_path / "new", AtOnce("natural")) == {}
+
+
+@pytest.fixture(scope="module")
+def stacked(tmp_path_factory):
+    """Natural training and a stack of two runs that start from it: where they are, the runs, their results."""
+    root, runs = tmp_path_factory.mktemp("stacked"), some("l1-0.01", CONTROL)
+    return root, runs, schedule(runs, root, AtOnce())
+
+
+def test_what_starts_from_one_net_is_trained_in_a_stack(tmp_path, stacked):
+    root, runs, found = stacked
+    together = {"size": 2, "runs": [f"{CONTROL}-seed0", "l1-0.01-seed0"]}
+    assert [Run(root / one.name).manifest.get("stack") for one in runs] == [None, together, together]
+    shutil.copytree(root / runs[0].name, tmp_path / runs[0].name)
+    single = run_experiment(tmp_path, runs[1])
+    assert found[runs[1].name].keys() == single.keys()
+    assert found[runs[1].name]["accuracy"] == pytest.approx(single["accuracy"], abs=0.02)
+    schedule(runs, tmp_path, AtOnce())
+    assert [Run(tmp_path / one.name).manifest.get("stack") for one in runs] == [None] * 3  # the last was alone
+
+
+def test_a_stack_that_was_begun_goes_on_to_the_same_bits_and_not_in_part(tmp_path, stacked):
+    root, runs, whole = stacked
+    torn = shutil.copytree(root, tmp_path / "torn")
+    for one in runs[1:]:
+        run = Run(torn / one.name)
+        (run.folder / "result.json").unlink()
+        run.write_manifest({**run.manifest, "status": "running"})
+        run.remove_checkpoints_after(0)
+    with pytest.raises(UsageError, match="was not asked for"):
+        schedule(runs[:2], torn, AtOnce())
+    with pytest.raises(UsageError, match="is trained in a stack of 2 runs"):
+        run_experiment(torn, runs[1])
+    assert schedule(runs, torn, AtOnce()) == whole
+
+
+def test_a_run_of_a_stack_that_diverges_is_named_when_the_others_are_measured(tmp_path, monkeypatch):
+    natural, *tuned = some("l1-0.01", CONTROL)
+    run_experiment(tmp_path, natural)
+
+    def failing(epoch, found, *arguments):
+        if found["terms"]:
+            raise NumericalError("lost")
+        return epoch_log(epoch, found, *arguments)
+
+    monkeypatch.setattr("refimpl.training.stack.epoch_log", failing)
+    with pytest.raises(NumericalError, match=r"l1-0\.01-seed0: lost"):
+        schedule([natural, *tuned], tmp_path, AtOnce())
+    assert {Path(one["method"]).name for one in results(tmp_path)} == {"natural", CONTROL}
 
 
 def watched(epoch, *pgd):
