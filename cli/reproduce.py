@@ -87,9 +87,9 @@ def reproduce(**given: Any) -> None:
     """Run the paper's experiments and write a verdict for each number of its tables and each of its claims.
 
     Every run is a run folder under --out. Fully connected nets that start from one run are trained in a stack, many in
-    one step; by rounding they differ from runs trained by --only, one by one. What is done is not done again, what was interrupted goes on: the same
-    command continues. Writes verdict.json, of all runs under --out; the exit code is 5 when it is worse than the
-    verdict on record of the same profile, compared where method and seeds are the same.
+    one step; by rounding they differ from those that --only trains one by one. What is done is not done again, what was
+    interrupted goes on: the same command continues. Writes verdict.json, of all runs under --out; the exit code is 5
+    when it is worse than the verdict on record of the same profile, compared where method and seeds are the same.
     """
     root: Path = given["root"]
     if given["contrary"]:

@@ -77,7 +77,7 @@ def _sweep(**given: Any) -> None:
     sources = Sources(given["config"], given["source"])
     planned, data = _planned(chosen, derived, sources, given["data_dir"])
     root: Path = given["root"]
-    work = units(root, planned, given["stack_size"] or _size(planned, given))
+    work = units(root, planned, _size(planned, given))
     if given["as_list"]:
         _list(root, work, given["as_json"])
         return
@@ -122,9 +122,11 @@ def _planned(
 
 
 def _size(planned: Sequence[Planned], given: Mapping[str, Any]) -> int:
-    """Of stacks, such that no process is without."""
-    if given["scheduler"]:
-        return STACK
+    """Of stacks at most: what was asked for, or such that no process is without one."""
+    if given["scheduler"] and given["jobs"]:
+        raise UsageError("--jobs are processes here, --scheduler is work elsewhere: give one of them")
+    if given["scheduler"] or given["stack_size"]:
+        return given["stack_size"] or STACK
     stackable = sum(alike(one.config) is not None for one in planned)
     return max(1, min(STACK, ceil(stackable / (given["jobs"] or cores()))))
 

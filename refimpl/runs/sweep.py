@@ -24,7 +24,7 @@ from .fit_stack import alike, done, fitting_stack
 from .folder import Run, Warn
 
 STACK = 16
-"""Models in a stack at most: more make no model's step faster."""
+"""Models in a stack at most: among more a model's step is hardly faster."""
 
 POLL = 1.0
 """Seconds between two looks at how far runs are."""

@@ -28,6 +28,7 @@ def words(text):
 
 COMMANDS = (
     "train",
+    "sweep",
     "attack",
     "measure",
     "audit",

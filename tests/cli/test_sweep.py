@@ -102,6 +102,7 @@ def test_values_of_options(refimpl, options, names):
         (("--method", "natural,x"), "'x' is not one of"),
         (("--method", "natural,pgd", "--eps", "0.1"), "natural: --eps belongs to adversarial training"),
         (("--jobs", "0"), "0 is not in the range"),
+        (("--jobs", "2", "--scheduler", "tcp://127.0.0.1:1"), "give one of them"),
     ],
 )
 def test_what_is_no_grid_is_refused_in_a_line(refimpl, options, message):
