@@ -47,9 +47,9 @@ class Manifest(TypedDict):
     """manifest.json.
 
     `checkpoint` is the epoch of the newest checkpoint there was when the manifest was written; `history_sha256` is that
-    of history.jsonl, of a finished run; `reason` says why one failed, `diverged` is the epoch that did. `seconds` are of
-    the clock, `cpu_seconds` of all cores, of a run in a stack its part of those of the stack; `peak_memory_bytes` is the
-    most memory that the process held, while the run was trained and monitored.
+    of history.jsonl, of a finished run; `reason` says why one failed, `diverged` is the epoch that did. `seconds` are
+    of the clock, `cpu_seconds` of all cores, of a run in a stack its part of those of the stack; `peak_memory_bytes` is
+    the most memory that the process held, while the run was trained and monitored.
     """
 
     status: Literal["running", "finished", "interrupted", "failed"]

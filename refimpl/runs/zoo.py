@@ -60,9 +60,9 @@ class ZooRun(Run):
         super().__init__((root or folder()) / name)
         self.name, self._sha256 = name, known[name]["sha256"]
         for file in FILES:
-            self._checked(file)
+            self._check_file(file)
 
-    def _checked(self, file: str) -> None:
+    def _check_file(self, file: str) -> None:
         """Raise `DataError` for a file that is not the one of the index."""
         path = self.folder / file
         if hashlib.sha256(read_bytes(path, MAX_BYTES)).hexdigest() != self._sha256.get(file):

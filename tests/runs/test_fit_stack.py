@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -62,11 +63,14 @@ def trained(runs, stop_after=None, warn=lambda message: None):
     return logged
 
 
+MEASURED = ("started", "ended", "seconds", "cpu_seconds", "peak_memory_bytes", "git")
+
+
 def contents(run):
     """All but what the clock and git wrote."""
     files = {str(p.relative_to(run.folder)): p.read_bytes() for p in run.folder.rglob("*") if p.is_file()}
     manifest = json.loads(files.pop("manifest.json"))
-    return files, {key: manifest[key] for key in manifest if key not in ("started", "ended", "seconds", "git")}
+    return files, {key: manifest[key] for key in manifest if key not in MEASURED}
 
 
 def assert_same(runs, others):
@@ -108,10 +112,12 @@ def test_each_run_is_what_a_single_one_is_to_rounding(straight, tmp_path, i):
 
 def test_seconds_are_a_share(tmp_path, monkeypatch):
     ticks = iter(range(10**6))
-    monkeypatch.setattr("refimpl.runs.fit_stack.time.monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr("refimpl.runs.usage.time.monotonic", lambda: float(next(ticks)))
     runs = stack(tmp_path)
+    before = time.process_time()
     trained(runs)
-    assert sum(run.manifest["seconds"] for run in runs) <= next(ticks)
+    assert 0 < sum(run.manifest["seconds"] for run in runs) <= next(ticks)
+    assert 0 < sum(run.manifest["cpu_seconds"] for run in runs) <= time.process_time() - before + 0.01
 
 
 @pytest.mark.parametrize("epoch", [2, 3])
