@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 from refimpl import FCNN, LabelledImages, NumericalError, UsageError, fooling, fooling_weights
 from refimpl.attacks import ATTACKS, FGSM, GNM, PGD, InputWeight, verify
 from refimpl.layers.images import scale
+from refimpl.measures.worst_case import worst_cases
 from refimpl.networks import CNN, fcnn
 from refimpl.networks.gradients import Gradients
 from refimpl.runs.results import to_json, write_result
@@ -273,3 +274,23 @@ def test_a_net_without_a_bound_is_refused_before_any_work(images):
     labels = network.gradients(params).logits(scale(some, np.float32)).argmax(axis=-1)
     with pytest.raises(UsageError, match="take fcnn"):
         fooling_weights(network, params, LabelledImages(some, labels, NUMPY), [Unwanted()], certify=True)
+
+
+def test_a_gradient_of_one_sign_is_not_zero():
+    """Class 0 wins everywhere, and its loss falls with the first pixel alone."""
+    network = FCNN((4, 2))
+    params = {"W1": np.array([[1.0, 0, 0, 0], [0, 0, 0, 0]], np.float32), "b1": np.array([1.0, 0], np.float32)}
+    inputs = LabelledImages(np.full((3, 2, 2), 255, np.uint8), np.zeros(3, np.uint8), NUMPY)
+    (result,) = fooling(network, params, inputs, [FGSM()])
+    assert (result.n_correct, result.summary["zero_gradients"]) == (3, 0)
+
+
+def test_the_worst_case_is_that_of_two_attacks_or_more_with_one_budget(net, images):
+    labels = predictions(net, images)
+    results = run(net, images, labels, FGSM(eps=0.02), PGD(eps=0.02), GNM(eps=0.02), FGSM(eps=0.01), PGD(eps=0.01))
+    fgsm, pgd, gnm, fgsm_less, pgd_less = results
+    large, small = worst_cases(results)
+    assert (large["eps"], small["eps"]) == (0.02, 0.01)
+    assert large["n_fooled"] == (fgsm.fooled | pgd.fooled | gnm.fooled | fgsm_less.fooled | pgd_less.fooled).sum()
+    assert small["n_fooled"] == (fgsm_less.fooled | pgd_less.fooled).sum()
+    assert worst_cases([fgsm, pgd_less]) == []

@@ -60,11 +60,24 @@ def test_defaults_of_functions_are_those_of_settings(function, kind):
     assert {name: parameters[name].default for name in settings if name in parameters} == settings
 
 
-def test_deepfool_may_stop_on_the_boundary():
-    found = deepfool(
-        lambda at, rows: (at - 1.0, np.ones((len(at), 1, 1))), np.full((1, 1), 3.0), overshoot=0.0, steps=1
-    )
-    assert_allclose(found, 1.0, atol=2e-4)
+def test_deepfool_may_stop_on_the_boundary_and_leaves_none_there():
+    def margin_of_one_pixel(at, rows):
+        return at - 1.0, np.ones((len(at), 1, 1))
+
+    for start in (3.0, 1.0):
+        found = deepfool(margin_of_one_pixel, np.full((1, 1), start), overshoot=0.0, steps=1)
+        assert 1 - 2e-4 < found < 1
+
+
+def test_what_is_lost_already_does_not_count_in_a_universal_perturbation():
+    """Ten nats are above the cap of nine, eight are not; the steeper of the two would decide otherwise."""
+
+    class Two(Linear):
+        def value_and_grad(self, loss, *labels):
+            return lambda x: LossAt(np.array([8.0, 9.5]), np.array([[1.0], [-3.0]]), np.zeros((2, 2)))
+
+    moved = Universal(eps=0.1, steps=1).perturb(Two(np.eye(1)), np.zeros((2, 1)), np.zeros(2, int))
+    assert_allclose(moved, 0.01)
 
 
 @settings(max_examples=10)

@@ -270,6 +270,12 @@ def test_square_refuses_a_fraction_that_is_none(p):
         square(lambda at, rows: at, np.zeros((1, 4)), draw(np.random.default_rng(0), 1, (1, 2, 2), 1), eps=0.1, p=p)
 
 
+def test_square_refuses_a_negative_budget():
+    draws = draw(np.random.default_rng(0), 1, (1, 2, 2), 1)
+    with pytest.raises(UsageError, match="eps must be"):
+        square(lambda at, rows: at, np.zeros((1, 4)), draws, eps=-0.1)
+
+
 # ---- baselines -----------------------------------------------------------------------------------------------------
 
 

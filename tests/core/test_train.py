@@ -29,6 +29,7 @@ from refimpl.training import (
     score,
     train,
 )
+from refimpl.training.loop import value_on
 
 NETWORK = FCNN((100, 12, 12, 12, 10))
 
@@ -320,3 +321,10 @@ def test_the_fake_device_gives_numpys_bits(small):
     assert record.line() == expected.line()
     for name, p in expected.params.items():
         assert_array_equal(record.params[name].get(), p)
+
+
+def test_the_value_of_a_term_is_its_mean_over_all_examples_whatever_the_chunks(rng):
+    images, labels = rng.integers(0, 256, (1500, 10, 10), np.uint8), rng.integers(0, 10, 1500)
+    params, term = NETWORK.init(NUMPY, 0, "float64"), MarginBound(1e-3, 0.1, 0.001)
+    whole = term.value_and_grad(params, Batch(scale(images, np.float64), labels))[0]
+    assert_allclose(value_on(term, params, images, labels), whole, rtol=1e-12)
