@@ -7,7 +7,7 @@ for CuPy: its own functions run here, so that what they wait for is counted.
 
 import importlib
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
@@ -62,6 +62,10 @@ class FakeArray:
 
     def astype(self, dtype: Any, copy: bool = True) -> "FakeArray":
         return FakeArray(self._host.astype(dtype, copy=copy))
+
+    def max(self, axis: int | None = None, keepdims: bool = False) -> "FakeArray":
+        LAUNCHES.append("max")
+        return FakeArray(self._host.max(axis=axis, keepdims=keepdims))
 
     def get(self) -> np.ndarray:
         SYNCS.append("get")
@@ -188,6 +192,12 @@ class _CuPy(_Module):
         self.cuda = ModuleType("cupy.cuda")
         self.cuda.device = ModuleType("cupy.cuda.device")
         self.cuda.Device = self.cuda.device.Device = _Device
+
+    @staticmethod
+    def finfo(dtype: Any) -> SimpleNamespace:
+        """In numbers of Python, as no scalar of NumPy is let in here."""
+        known = np.finfo(dtype)
+        return SimpleNamespace(bits=known.bits, eps=float(known.eps), max=float(known.max), tiny=float(known.tiny))
 
     @staticmethod
     def asarray(x: Any, dtype: Any = None, **options: Any) -> FakeArray:

@@ -187,7 +187,7 @@ def test_runs_shows_the_method_and_why_a_run_failed(refimpl, new_run, tmp_path):
 def test_a_mistyped_command_is_answered_with_the_one_meant(refimpl):
     assert "no such command 'trian'; did you mean train?" in refimpl("trian", code=2).stderr
     assert "no such command 'figrues'; did you mean figures?" in refimpl("figrues", code=2).stderr
-    assert "no such command 'x'; there are train, attack," in refimpl("x", code=2).stderr
+    assert "no such command 'x'; there are train, sweep," in refimpl("x", code=2).stderr
     assert "No such option" in refimpl("--trian", code=2).stderr
 
 
