@@ -64,7 +64,7 @@ def figures() -> tuple[Rendered, Pictures]:
     """Every figure that is on record, drawn from its numbers; the paper's under the last assumption that is judged."""
     title = "Figures, from the numbers on record"
     parts, headings, pictures = [f"<h1>{title}</h1>\n"], [Heading(1, "", title)], Pictures()
-    for name in in_order(FIGURES.names()):
+    for name in in_order(name for name in FIGURES.names() if FIGURES[name].on_record):
         heading = f"Figure {name}" if name.isdecimal() else name
         parts.append(f'<h2 id="{slug(heading)}">{escape(heading)}</h2>\n')
         headings.append(Heading(2, slug(heading), escape(heading)))
