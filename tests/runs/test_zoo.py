@@ -74,6 +74,7 @@ def test_an_entry_is_the_run_it_was_made_of(there, reproduction):
     )
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pyparsing, in older releases of matplotlib
 def test_the_command_line_takes_it_wherever_a_run_is_and_leaves_it_alone(there, refimpl, tmp_path):
     from refimpl_cli.main import main
 
