@@ -136,10 +136,10 @@ def test_the_same_sources_give_the_same_bytes(whole):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", [1280, 400])
-def test_every_page_fits_the_window_and_reports_no_error(chromium, whole, width):
+@pytest.mark.parametrize(("width", "step"), [(1280, 1), (400, 4)])  # in a narrow window one page in four
+def test_every_page_fits_the_window_and_reports_no_error(chromium, whole, width, step):
     chromium.problems.clear()
-    for address in site().pages:
+    for address in list(site().pages)[::step]:
         chromium.open(whole / address, width)
         assert (address, chromium.overflowing()) == (address, [])
         assert (address, chromium.problems) == (address, [])
