@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,19 @@ class Chromium:
         self._buffer, self._last = b"", 0
         self._session: dict[str, str] = {}
         self.problems: list[str] = []
-        (page,) = (one for one in self.call("Target.getTargets")["targetInfos"] if one["type"] == "page")
-        attached = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)
+        attached = self.call("Target.attachToTarget", targetId=self._page(), flatten=True)
         self._session = {"sessionId": attached["sessionId"]}
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+
+    def _page(self) -> str:
+        """The page that a browser opens, which may take it a moment."""
+        for _ in range(600):
+            for one in self.call("Target.getTargets")["targetInfos"]:
+                if one["type"] == "page":
+                    return str(one["targetId"])
+            time.sleep(0.1)
+        raise TimeoutError("the browser has opened no page in a minute")
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """The result of a method of the DevTools protocol."""
