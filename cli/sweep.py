@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from refimpl.backend import backend as make_backend
 from refimpl.data import Dataset
 from refimpl.errors import NumericalError, UsageError
 from refimpl.runs.fit_stack import alike
@@ -106,7 +105,7 @@ def _planned(
             raise UsageError(f"{point.words}: {error}" if point.words else str(error)) from None
     first = configs[0]
     data = find_data(first.dataset, first.network.usual.dataset, data_dir)
-    backend = make_backend(first.backend).name
+    backend = first.make_backend().name
     planned: dict[str, Planned] = {}
     for point, config in zip(combinations, configs, strict=True):
         config = for_data(replace(config, dataset=data.name, backend=backend), data)

@@ -61,7 +61,7 @@ def _train_stack(root: Path, experiments: Sequence[Experiment], data_dir: Path |
         config = experiments[0].config
         data, names = load(config.dataset, data_dir=data_dir), [folder.name for folder in folders]
         runs = [_opened(root, root / one.name, one, data, names) for one in experiments]
-        for _ in fitting_stack(runs, data, make_backend(config.backend)):
+        for _ in fitting_stack(runs, data, config.make_backend()):
             pass
         return [one.name for one, run in zip(experiments, runs, strict=True) if "diverged" in run.manifest]
 
@@ -85,7 +85,7 @@ def _run(root: Path, folder: Path, experiment: Experiment, data_dir: Path | None
     data = load(experiment.config.dataset, data_dir=data_dir)
     with threadpool_limits(limits=1, user_api="blas"):
         run = _opened(root, folder, experiment, data)
-        last = fit(run, data, make_backend(experiment.config.backend), lambda log: None)
+        last = fit(run, data, experiment.config.make_backend(), lambda log: None)
         result = {
             "method": experiment.method,
             "assumption": experiment.assumption,
@@ -130,7 +130,7 @@ def _check(run: Run, experiment: Experiment) -> None:
 def _measure(run: Run, data: Dataset) -> dict[str, Any]:
     """Accuracy, the three fooling ratios, rank and sparsity of every layer; of `fcnn` also mutual information."""
     config, test = run.config, data.test
-    backend, network = make_backend(config.backend), accelerated(config.trained(), config.threads)
+    backend, network = config.make_backend(), accelerated(config.trained(), config.threads)
     params = run.load(backend).params
     images, labels = backend.asarray(test.images), backend.asarray(test.labels, "int64")
     _, correct = score(network, params, images, labels)

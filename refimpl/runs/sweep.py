@@ -15,7 +15,6 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from ..atomic import make_folder
-from ..backend import backend as make_backend
 from ..data import Dataset, load
 from ..errors import DataError, NumericalError, UsageError
 from .config import Config
@@ -111,7 +110,7 @@ def train_unit(root: Path, unit: Unit, start: Path | None = None, data_dir: Path
     config = unit[0].config
     warnings: list[str] = []
     with threadpool_limits(config.blas_threads, user_api="blas"):
-        data, backend = load(config.dataset, data_dir=data_dir), make_backend(config.backend)
+        data, backend = load(config.dataset, data_dir=data_dir), config.make_backend()
         runs = _created(root, unit, data, start)
         if len(runs) > 1:
             for _ in fitting_stack(runs, data, backend, warnings.append):

@@ -239,3 +239,10 @@ def test_stacks_go_to_dask(refimpl):
         result = refimpl(*SMALL, "--seeds", "0:2", "--l1", "1=0,0.01", "--scheduler", cluster.scheduler_address)
     assert "2 stacks of 2" in result.stderr
     assert [run.status for run in list_runs(Path("sweep"))] == ["finished"] * 4
+
+
+def test_auto_trains_small_nets_on_numpy_beside_a_gpu(refimpl, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("refimpl.backend"), "cupy_trouble", lambda: None)
+    refimpl(*SMALL, "--backend", "auto", "--jobs", "1", "--out", tmp_path / "s")
+    (run,) = list_runs(tmp_path / "s")
+    assert run.config.backend == "numpy"
