@@ -1,7 +1,7 @@
 """What a regularizer is: a term of the loss, Eq. (8), with its gradient and, where there is one, its proximal step."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -114,6 +114,19 @@ REGULARIZERS: Registry[type[Regularizer]] = Registry("regularizer", __package__)
 
 ORDER = ("l1", "joint", "nuclear", "margin-bound", "operator-norms")
 """In which terms are added, so that equal configurations give equal bits; others follow by name."""
+
+
+def over_layers(
+    layers: Params, of: Callable[[Float[Array, "m n"]], tuple[Scalar, Float[Array, "m n"]]], factor: float
+) -> tuple[Scalar, Params]:
+    """What `of` says of each layer as a matrix, added and multiplied by `factor`, and the gradients by name."""
+    value: Array = 0.0
+    grads: Params = {}
+    for name, W in layers.items():
+        one, gradient = of(as_matrix(W))
+        value = value + one
+        grads[name] = namespace(W).reshape(factor * gradient, W.shape)
+    return factor * value, grads
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -11,9 +11,9 @@ from typing import ClassVar
 from jaxtyping import Float
 
 from ..backend import Array, Params, namespace
-from ..parameters import as_matrix, cores
+from ..parameters import cores
 from ..settings import setting
-from .base import REGULARIZERS, Batch, Regularizer
+from .base import REGULARIZERS, Batch, Regularizer, over_layers
 
 
 def conditioning(S: Float[Array, "m n"]) -> tuple[Float[Array, ""], Float[Array, "m n"]]:
@@ -59,10 +59,4 @@ class Conditioning(Regularizer):
     )
 
     def value_and_grad(self, params: Params, batch: Batch) -> tuple[Array, Params]:
-        value: Array = 0.0
-        grads: Params = {}
-        for name, S in cores(params).items():
-            one, gradient = conditioning(as_matrix(S))
-            value = value + one
-            grads[name] = namespace(S).reshape(self.lam * gradient, S.shape)
-        return self.lam * value, grads
+        return over_layers(cores(params), conditioning, self.lam)

@@ -7,9 +7,9 @@ import array_api_compat
 from jaxtyping import Float
 
 from ..backend import Array, Params, namespace
-from ..parameters import as_matrix, weights
+from ..parameters import weights
 from ..settings import setting
-from .base import REGULARIZERS, Batch, Regularizer
+from .base import REGULARIZERS, Batch, Regularizer, over_layers
 
 
 def row_and_column_sums(W: Float[Array, "m n"]) -> tuple[Float[Array, ""], Float[Array, "m n"]]:
@@ -36,10 +36,4 @@ class OperatorNorms(Regularizer):
     mu: float = setting(0.0, "Factor of the largest row and column sum of every layer.", usual="no term", at_least=0)
 
     def value_and_grad(self, params: Params, batch: Batch) -> tuple[Array, Params]:
-        value: Array = 0.0
-        grads: Params = {}
-        for name, W in weights(params).items():
-            norm, gradient = row_and_column_sums(as_matrix(W))
-            value = value + norm
-            grads[name] = namespace(W).reshape(self.mu * gradient, W.shape)
-        return self.mu * value, grads
+        return over_layers(weights(params), row_and_column_sums, self.mu)

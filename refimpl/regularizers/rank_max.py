@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..backend import Array, Params
+from ..parameters import weights
 from ..settings import setting
-from .base import REGULARIZERS, Batch, Regularizer
-from .rank_min import sum_of_ranks
+from .base import REGULARIZERS, Batch, Regularizer, over_layers
+from .rank_min import rank
 
 
 @REGULARIZERS.register("rank-max")
@@ -26,4 +27,4 @@ class RankMax(Regularizer):
     )
 
     def value_and_grad(self, params: Params, batch: Batch) -> tuple[Array, Params]:
-        return sum_of_ranks(params, -self.lam)
+        return over_layers(weights(params), rank, -self.lam)

@@ -11,9 +11,9 @@ from typing import ClassVar
 from jaxtyping import Float
 
 from ..backend import Array, Params, namespace
-from ..parameters import as_matrix, weights
+from ..parameters import weights
 from ..settings import setting
-from .base import REGULARIZERS, Batch, Regularizer
+from .base import REGULARIZERS, Batch, Regularizer, over_layers
 from .nuclear import nuclear
 
 
@@ -39,17 +39,6 @@ def rank(W: Float[Array, "m n"]) -> tuple[Float[Array, ""], Float[Array, "m n"]]
     return value, (gradient - (value / safe) * W) / safe
 
 
-def sum_of_ranks(params: Params, factor: float) -> tuple[Float[Array, ""], Params]:
-    """The effective ranks of all layers, added and multiplied by a factor, and the gradient."""
-    value: Array = 0.0
-    grads: Params = {}
-    for name, W in weights(params).items():
-        one, gradient = rank(as_matrix(W))
-        value = value + one
-        grads[name] = namespace(W).reshape(factor * gradient, W.shape)
-    return factor * value, grads
-
-
 @REGULARIZERS.register("rank-min")
 @dataclass(frozen=True)
 class RankMin(Regularizer):
@@ -60,4 +49,4 @@ class RankMin(Regularizer):
     lam: float = setting(0.0, "lambda of the effective ranks of all layers, Eq. (3).", usual="no term", at_least=0)
 
     def value_and_grad(self, params: Params, batch: Batch) -> tuple[Array, Params]:
-        return sum_of_ranks(params, self.lam)
+        return over_layers(weights(params), rank, self.lam)

@@ -6,9 +6,9 @@ from typing import ClassVar
 from jaxtyping import Float
 
 from ..backend import Array, Params, namespace
-from ..parameters import as_matrix, weights
+from ..parameters import weights
 from ..settings import setting
-from .base import REGULARIZERS, Batch, Regularizer
+from .base import REGULARIZERS, Batch, Regularizer, over_layers
 
 
 def spectral_norm(W: Float[Array, "m n"]) -> tuple[Float[Array, ""], Float[Array, "m n"]]:
@@ -53,13 +53,11 @@ class SpectralNorm(Regularizer):
     cap: float = setting(1.5, "The spectral norm that is free.", at_least=0)
 
     def value_and_grad(self, params: Params, batch: Batch) -> tuple[Array, Params]:
-        value: Array = 0.0
-        grads: Params = {}
-        for name, W in weights(params).items():
-            xp = namespace(W)
-            norm, gradient = spectral_norm(as_matrix(W))
-            above = norm - self.cap
-            value = value + xp.maximum(above, xp.zeros_like(above))
-            active = xp.astype(above > 0, W.dtype)
-            grads[name] = xp.reshape(self.lam * active * gradient, W.shape)
-        return self.lam * value, grads
+        return over_layers(weights(params), self.excess, self.lam)
+
+    def excess(self, W: Float[Array, "m n"]) -> tuple[Float[Array, ""], Float[Array, "m n"]]:
+        """What the spectral norm exceeds the cap by, and its gradient."""
+        xp = namespace(W)
+        norm, gradient = spectral_norm(W)
+        above = norm - self.cap
+        return xp.maximum(above, xp.zeros_like(above)), xp.astype(above > 0, W.dtype) * gradient
