@@ -24,7 +24,10 @@ A = TypeVar("A", bound="Attack")
 
 @runtime_checkable
 class Target(Protocol):
-    """What an attack sees of a net, with labels y or classes k settled: logits, and gradients of functions of them."""
+    """What an attack sees of a net, with labels y or classes k settled: logits, and gradients of functions of them.
+
+    Gradients are new arrays, which the attack may overwrite.
+    """
 
     def logits(self, x: Array) -> Array: ...
 

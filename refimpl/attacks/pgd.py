@@ -10,10 +10,10 @@ from ..errors import UsageError
 from ..rng import stream
 from ..settings import Box, setting
 from ..validation import check_attacked, check_steps
-from .ball import Corners, bounds, project
+from .ball import Corners, bounds, project, steps_inside
 from .base import ATTACKS, InputAttack, Target, direction
 from .restarts import strongest
-from .sign_step import sign_step
+from .sign_step import moved
 
 
 def pgd(
@@ -53,12 +53,20 @@ def ascent(
     corners: Corners,
     step_size: float,
     steps: int,
+    *,
+    overwrite: bool = False,
 ) -> Float[Array, "batch *shape"]:
-    """The steps of `pgd` from anywhere between the corners of the ball."""
+    """The steps of `pgd` from anywhere between the corners of the ball; those that stay inside need no projection.
+
+    With `overwrite` each gradient may be overwritten.
+    """
     check_steps(steps, step_size)
+    inside = steps_inside(start, corners, step_size)
     x_adv = start
-    for _ in range(steps):
-        x_adv = sign_step(x_adv, gradient(x_adv), step_size, *corners)
+    for step in range(steps):
+        x_adv = moved(x_adv, gradient(x_adv), step_size, overwrite=overwrite)
+        if step >= inside:
+            x_adv = project(x_adv, *corners, overwrite=True)
     return x_adv
 
 
@@ -110,7 +118,7 @@ class PGD(InputAttack):
         gradient, corners = direction(target, y, self.target_class), bounds(x, self.eps, self.clip)
 
         def attempt(start: Array) -> Array:
-            return ascent(gradient, start, corners, self.step_size or 0.0, self.steps)
+            return ascent(gradient, start, corners, self.step_size or 0.0, self.steps, overwrite=True)
 
         if not self.random_start:
             return attempt(x)

@@ -62,6 +62,9 @@ class Microbatch:
     def cross_entropy(self, t: Float[np.ndarray, "batch classes"], weight: float) -> np.floating:
         return self.head.cross_entropy(t, weight)
 
+    def cross_entropy_gradient(self, t: Float[np.ndarray, "batch classes"]) -> None:
+        self.head.cross_entropy_gradient(t)
+
     def gradients(self, grads: Params) -> None:
         self.head.gradients(self.features, grads)
         dh = self._to_blocks()

@@ -61,18 +61,30 @@ class DenseBuffers:
 
         `loss.cross_entropy` line by line, one example a column. Overwrites the logits.
         """
-        z, dz, e, t = self.h[-1], self.dz[-1], self.derivative[-1], t.T
+        total = self._exponentials()
+        of_label = np.multiply(self.h[-1], t.T, out=self.dz[-1])
+        loss = np.dot(np.log(total) - np.add.reduce(of_label, axis=0), self.ones) / len(self.ones)
+        self._to_logits(t.T, total / weight)
+        return loss
+
+    def cross_entropy_gradient(self, t: Float[np.ndarray, "batch classes"]) -> None:
+        """The gradient alone, each example counted once, to the last `dz`. Overwrites the logits."""
+        self._to_logits(t.T, self._exponentials())
+
+    def _exponentials(self) -> Float[np.ndarray, "batch"]:
+        """Less the largest, the logits; their exponentials, to the last `derivative`, and the sums of these."""
+        z, e = self.h[-1], self.derivative[-1]
         np.subtract(z, np.maximum.reduce(z, axis=0), out=z)
         np.exp(z, out=e)
-        total = np.add.reduce(e, axis=0)
-        np.multiply(z, t, out=z)
-        loss = np.dot(np.log(total) - np.add.reduce(z, axis=0), self.ones) / len(self.ones)
+        return np.add.reduce(e, axis=0)
+
+    def _to_logits(self, t: Float[np.ndarray, "classes batch"], total: Float[np.ndarray, "batch"]) -> None:
+        z, dz, e = self.h[-1], self.dz[-1], self.derivative[-1]
         np.multiply(e, t, out=z)
         np.subtract(e, z, out=z)  # e (1 − t), exactly
         np.multiply(t, np.add.reduce(z, axis=0), out=dz)
         np.subtract(z, dz, out=dz)
-        np.divide(dz, total / weight, out=dz)
-        return loss
+        np.divide(dz, total, out=dz)
 
     def gradients(self, x: Float[np.ndarray, "batch n"], grads: Params) -> None:
         """Fill `grads` with the gradient with respect to all parameters."""

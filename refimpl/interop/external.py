@@ -46,16 +46,17 @@ class ExternalNetwork(Network):
         tape: Tape = []
         images = record(tape, as_images(x, self.shape))
         logits, vector_jacobian = self.function(images)
+        xp = namespace(images)
         if logits.ndim != 2 or logits.shape[0] != x.shape[0]:
             raise UsageError(f"expected logits ({x.shape[0]}, classes), got {tuple(logits.shape)}")
 
         def dx(dlogits: Float[Array, "*stack batch classes"]) -> Float[Array, "*stack batch C H W"]:
             if dlogits.ndim > 2:
-                return namespace(dlogits).stack([dx(dlogits[i, ...]) for i in range(dlogits.shape[0])])
+                return xp.stack([dx(dlogits[i, ...]) for i in range(dlogits.shape[0])])
             found = vector_jacobian(dlogits)
             if found.shape != images.shape:
                 raise UsageError(f"expected gradients {tuple(images.shape)}, got {tuple(found.shape)}")
-            return found
+            return xp.asarray(found, copy=True)  # ours to overwrite
 
         return record(tape, (logits, Pullback(x=dx))), tape
 

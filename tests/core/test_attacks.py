@@ -29,7 +29,7 @@ from refimpl.attacks import (
     verify,
 )
 from refimpl.attacks import lora_pgd as low_rank_pgd
-from refimpl.attacks.ball import bounds, project, unit
+from refimpl.attacks.ball import bounds, project, steps_inside, unit
 from refimpl.attacks.low_rank import random_factors
 from refimpl.attacks.pgd import ascent, random_point
 from refimpl.attacks.sign_step import sign_step
@@ -155,6 +155,53 @@ def test_the_sign_step_with_integers_is_the_definition_to_the_bit(rng, dtype):
         fast = sign_step(x, g, 0.02, lower, upper)
         assert fast.dtype == dtype
         assert_array_equal(fast, project(x + 0.02 * np.sign(g), lower, upper))
+
+
+@given(
+    seeds,
+    st.integers(1, 30),
+    st.floats(1e-7, 0.3),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(["float32", "float64"]),
+)
+def test_steps_that_stay_inside_are_not_projected_and_give_the_same_bits(seed, steps, eps, clipped, overwrite, dtype):
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0.1, 0.9, (3, 4)).astype(dtype)
+    corners = bounds(x, eps, (0.0, 1.0) if clipped else None)
+    lower, upper = corners
+    start = project(x + 0.3 * eps * rng.normal(size=x.shape).astype(dtype), lower, upper)
+    gradients = rng.choice([-1.0, 1.0], (steps, 3, 4), p=[0.2, 0.8]).astype(dtype)
+    expected = start
+    for g in gradients:
+        expected = project(expected + np.array(eps / 10, dtype) * g, lower, upper)
+    one_by_one = iter(gradients.copy())
+    found = ascent(lambda x: next(one_by_one), start, corners, eps / 10, steps, overwrite=overwrite)
+    assert_array_equal(found, expected)
+
+
+def test_how_many_steps_stay_inside():
+    x = np.full((1, 2), 0.5)
+    around = bounds(x, 0.25)
+    assert steps_inside(x, around, 0.0625) == 3  # a fourth would reach the corner, and rounding could pass it
+    assert steps_inside(x, around, 0.06) == 4
+    assert steps_inside(x, around, 0.25) == steps_inside(x, around, 0.3) == 0
+    assert steps_inside(x + np.array([[0.0, 0.125]]), around, 0.06) == 2
+    assert steps_inside(x - np.array([[0.0, 0.125]]), around, 0.06) == 2
+    assert steps_inside(np.array([[0.0, 0.5]]), bounds(np.array([[0.0, 0.5]]), 0.25, (0.0, 1.0)), 0.01) == 0
+    assert steps_inside(np.array([[np.nan, 0.5]]), bounds(np.array([[np.nan, 0.5]]), 0.25), 0.01) == 0
+    assert steps_inside(x[:0], bounds(x[:0], 0.25), 0.01) == 0
+    far = np.full((1, 1), 1000.0, np.float32)  # where a step of 1e-4 is rounded to one of 1.2e-4
+    assert steps_inside(far, bounds(far, 0.01), 1e-4) < 0.01 / 1.3e-4
+
+
+def test_a_gradient_that_is_not_ours_is_not_overwritten():
+    constant = np.array([[1.0, -2.0, 0.5]])
+    x = np.full((1, 3), 0.5)
+    pgd(lambda x: constant, x, eps=0.1, step_size=0.02, steps=8)
+    fgsm(lambda x: constant, x, eps=0.1)
+    assert_array_equal(constant, [[1.0, -2.0, 0.5]])
+    assert_array_equal(x, [[0.5, 0.5, 0.5]])
 
 
 # ---- the budget ----------------------------------------------------------------------------------------------------

@@ -49,6 +49,14 @@ def test_attacks_find_the_same_examples(pair, rng, attack):
     assert ours == pytest.approx(theirs, abs=1e-12)
 
 
+def test_what_the_function_returns_is_not_overwritten():
+    A = np.array([[1.0, -2.0], [0.5, 1.0], [-1.0, 3.0]])
+    one = A[:1].reshape(1, 1, 1, 2)
+    target = ExternalNetwork(lambda x: (x.reshape(1, 2) @ A.T, lambda dlogits: one), (1, 1, 2)).gradients({})
+    assert np.array_equal(ri.attacks.PGD().perturb(target, np.full((1, 2), 0.5), np.array([0])), [[0.55, 0.45]])
+    assert np.array_equal(A[0], [1.0, -2.0])
+
+
 def test_fooling_is_that_of_the_network(rng):
     images, labels = rng.integers(0, 256, (20, 28, 28)).astype(np.uint8), rng.integers(0, 10, 20)
     inputs = ri.LabelledImages(images, labels, ri.backend("numpy"), "float64", chunk=6)
