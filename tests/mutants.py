@@ -100,6 +100,7 @@ TESTS = {
         *FAST,
     ),
     "refimpl/fast/cnn.py": ("fast/test_cnn.py", "fast/test_low_rank.py", *FAST),
+    "refimpl/fast/convolutions.py": ("fast/test_convolutions.py", "fast/test_cnn.py", *FAST),
     "refimpl/fast/conv_block.py": ("fast/test_cnn.py", "fast/test_ties.py", "fast/test_low_rank.py", *FAST),
     "refimpl/fast/newton_schulz.py": ("fast/test_newton_schulz.py", *FAST),
     "refimpl/fast/training.py": ("fast/test_training.py", "fast/test_edges.py", "fast/test_input_weight.py"),

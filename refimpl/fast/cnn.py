@@ -17,11 +17,12 @@ from jaxtyping import Float
 from ..backend import Params
 from ..errors import UsageError
 from ..networks.cnn import CNN
-from .conv_block import ConvBlock, Filters
+from .conv_block import ConvBlock
+from .convolutions import Filters, kind
 from .dense import DenseBuffers
 
-MICROBATCH = 16
-"""Images whose patches and feature maps, 4 MB, the cache holds."""
+MICROBATCH = 32
+"""Few enough images for the cache, and many enough that threads seldom wait for each other between calls."""
 
 
 class Microbatch:
@@ -36,15 +37,15 @@ class Microbatch:
             self.blocks.append(ConvBlock(batch, side, W, border, network.activation))
             side = self.blocks[-1].side
         last = self.blocks[-1].h
-        self.channels_first = last.transpose(0, 3, 1, 2)  # the order of `cnn`
-        self.features = np.empty((batch, last[0].size), last.dtype)
+        self.channels_first = last.transpose(2, 3, 0, 1)  # the order of `cnn`
+        self.features = np.empty((batch, last.size // batch), last.dtype)
         self.d_features = np.empty_like(last)
         self.head = DenseBuffers(batch, params, (3, 4), network.dense_activation)
         self.filters: list[Filters] = []
 
     def forward(self, x: Float[np.ndarray, "batch n"], filters: list[Filters]) -> None:
         self.filters = filters
-        maps = x.reshape(self.shape).transpose(0, 2, 3, 1)
+        maps = x.reshape(self.shape).transpose(2, 3, 0, 1)
         for block, its in zip(self.blocks, filters, strict=True):
             block.inside[...] = maps
             block.forward(its)
@@ -71,9 +72,7 @@ class Microbatch:
         for i in (1, 0):
             block = self.blocks[i]
             block.backward(dh)
-            dW = block.weight_gradient(grads[f"b{i + 1}"])
-            count, C, k, _ = grads[f"W{i + 1}"].shape
-            grads[f"W{i + 1}"][...] = dW.reshape(count, k, k, C).transpose(0, 3, 1, 2)
+            grads[f"W{i + 1}"][...] = block.weight_gradient(grads[f"b{i + 1}"])
             if i:
                 dh = block.input_gradient(self.filters[i])
 
@@ -82,12 +81,12 @@ class Microbatch:
         for block, its in zip(reversed(self.blocks), reversed(self.filters), strict=True):
             block.backward(dh)
             dh = block.input_gradient(its)
-        out.reshape(self.shape)[...] = dh.transpose(0, 3, 1, 2)
+        out.reshape(self.shape)[...] = dh.transpose(2, 3, 0, 1)
 
-    def _to_blocks(self) -> Float[np.ndarray, "batch h w C"]:
-        """Gradient with respect to the features, channels last."""
+    def _to_blocks(self) -> Float[np.ndarray, "h w batch C"]:
+        """Gradient with respect to the features, with the batch and the channels last."""
         self.head.input_gradient(self.features)
-        self.d_features[...] = self.features.reshape(self.channels_first.shape).transpose(0, 2, 3, 1)
+        self.d_features[...] = self.features.reshape(self.channels_first.shape).transpose(2, 3, 0, 1)
         return self.d_features
 
 
@@ -131,7 +130,7 @@ class CNNBuffers:
         """Forward microbatch by microbatch, each followed by `work`; what it returns, in order."""
         if not np.isfinite(x).all():
             raise UsageError(f"expected finite images, got {(~np.isfinite(x)).sum()} pixels of {x.shape} that are not")
-        filters = [Filters.of(self.params[f"W{i}"], self.params[f"b{i}"]) for i in (1, 2)]
+        filters = [kind(W := self.params[f"W{i}"]).filters(W, self.params[f"b{i}"]) for i in (1, 2)]
 
         def one(i: int, part: slice) -> object:
             microbatch = self._microbatch(part.stop - part.start)

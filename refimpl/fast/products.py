@@ -4,6 +4,8 @@ On processors with AVX-512, OpenBLAS (0.3.17 and later) does not pack matrices w
 multiplications. A weight that is small enough is therefore multiplied by 32 examples at a time, in one call.
 """
 
+from functools import cache
+
 import numpy as np
 from jaxtyping import Float
 
@@ -37,6 +39,7 @@ def _blocks(W: Float[np.ndarray, "m n"], batch: int) -> tuple[int, int]:
     return blocks, blocks * EXAMPLES
 
 
+@cache
 def rows_at_a_time(rows: int, size: int) -> int:
     """How many of the rows of a matrix to multiply at a time by a weight of `size` numbers: a divisor of all of them.
 
