@@ -10,12 +10,13 @@ from threadpoolctl import threadpool_limits
 
 from ..backend import Backend, Params, describe_gpu
 from ..backend import backend as make_backend
+from ..blas import numpy_kernel
 from ..data import Dataset, Split, load, resolve
 from ..networks import CNN, NETWORKS, Gradients, Network
 from ..registry import Registry
 from ..runs.config import Config
 from ..runs.fast_twins import accelerated
-from ..runs.manifest import kernel_remark, numpy_kernel
+from ..runs.manifest import kernel_remark
 from ..runs.trained import open_run
 from ..settings import Settings, setting
 from .timing import Row, pinned

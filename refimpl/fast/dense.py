@@ -15,6 +15,7 @@ from ..parameters import n_classes
 from ..validation import check_labels
 from . import products
 from .activations import activate, derivative
+from .aligned import aligned
 
 
 class DenseBuffers:
@@ -24,9 +25,9 @@ class DenseBuffers:
         self.names, self.activation = [(f"W{i}", f"b{i}") for i in layers], activation
         dtype = next(iter(params.values())).dtype
         self.bind(params)
-        self.h = [np.empty((len(W), batch), dtype) for W in self.W]  # t^i, and the logits
-        self.dz = [np.empty_like(h) for h in self.h]
-        self.derivative = [np.empty_like(h) for h in self.h]
+        self.h = [aligned((len(W), batch), dtype) for W in self.W]  # t^i, and the logits
+        self.dz = [aligned(h.shape, dtype) for h in self.h]
+        self.derivative = [aligned(h.shape, dtype) for h in self.h]
         self.h_T = [h.T for h in self.h]
         self.ones = np.ones(batch, dtype)
 

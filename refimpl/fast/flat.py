@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 from jaxtyping import Float
 
 from ..backend import Array, Params, namespace
+from .aligned import aligned
 
 
 class Flat(dict[str, Array]):
@@ -13,7 +15,8 @@ class Flat(dict[str, Array]):
     def __init__(self, params: Params) -> None:
         arrays = list(params.values())
         xp = namespace(arrays[0])
-        self.vector = xp.concat([xp.reshape(p, (-1,)) for p in arrays])
+        vector = xp.concat([xp.reshape(p, (-1,)) for p in arrays])
+        self.vector = _aligned(vector) if isinstance(vector, np.ndarray) else vector
         super().__init__(views(self.vector, params))
 
 
@@ -29,3 +32,9 @@ def views(vector: Float[Array, "size"], like: Params) -> Params:
 
 def copied(vector: Float[Array, "size"]) -> Float[Array, "size"]:
     return namespace(vector).asarray(vector, copy=True)
+
+
+def _aligned(vector: Float[np.ndarray, "size"]) -> Float[np.ndarray, "size"]:
+    copy = aligned(vector.shape, vector.dtype)
+    copy[:] = vector
+    return copy

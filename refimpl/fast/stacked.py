@@ -17,6 +17,7 @@ from ..regularizers import Batch
 from ..regularizers.stacked import StackedNorm
 from ..validation import check_inputs, check_labels
 from . import products
+from .aligned import aligned
 from .flat import Flat
 from .newton_schulz import NewtonSchulzPolar
 
@@ -28,8 +29,10 @@ class StackedBuffers:
         self.names = [(f"W{i}", f"b{i}") for i in range(1, depth(params) + 1)]
         self.bind(params)
         self.shape = models, batch, _ = x.shape
-        self.h = [np.empty((models, W.shape[1], batch), x.dtype) for W in self.W]
-        self.dz, self.derivative = ([np.empty_like(h) for h in self.h] for _ in range(2))
+        self.h = [aligned((models, W.shape[1], batch), x.dtype) for W in self.W]
+        self.e = aligned(self.h[-1].shape, x.dtype)
+        two = aligned((2, max(h.size for h in self.h)), x.dtype)  # of a layer, and of the one before it
+        self.dz = [two[i % 2, : h.size].reshape(h.shape) for i, h in enumerate(self.h)]
         self.ones = np.ones(batch, x.dtype)
 
     def bind(self, params: Params) -> None:
@@ -43,7 +46,7 @@ class StackedBuffers:
             if i:
                 np.matmul(W, self.h[i - 1], out=h)
             elif _shared(x):
-                np.dot(_tall(W), x[0].T, out=_tall(h))
+                products.shared_outputs(_tall(W), x[0], out=_tall(h))
             else:
                 for model in zip(W, x, h, strict=True):
                     products.outputs(*model)
@@ -53,7 +56,7 @@ class StackedBuffers:
 
     def cross_entropy(self, t: Float[np.ndarray, "models classes batch"], weight: float) -> Float[np.ndarray, "models"]:
         """As `DenseBuffers.cross_entropy`, for each model; overwrites the logits."""
-        z, dz, e = self.h[-1], self.dz[-1], self.derivative[-1]
+        z, dz, e = self.h[-1], self.dz[-1], self.e
         np.subtract(z, np.maximum.reduce(z, axis=1)[:, None], out=z)
         np.exp(z, out=e)
         total = np.add.reduce(e, axis=1)
@@ -86,11 +89,11 @@ class StackedBuffers:
             products.inputs(*model)
 
     def _through(self, i: int) -> None:
-        h, derivative = self.h[i - 1], self.derivative[i - 1]
-        np.multiply(h, h, out=derivative)
-        np.subtract(1, derivative, out=derivative)
-        np.matmul(self.W[i].transpose(0, 2, 1), self.dz[i], out=self.dz[i - 1])
-        np.multiply(self.dz[i - 1], derivative, out=self.dz[i - 1])
+        h, dz = self.h[i - 1], self.dz[i - 1]
+        np.matmul(self.W[i].transpose(0, 2, 1), self.dz[i], out=dz)
+        np.multiply(h, h, out=h)
+        np.subtract(1, h, out=h)
+        np.multiply(dz, h, out=dz)
 
 
 def _shared(x: Float[np.ndarray, "models batch n"]) -> bool:

@@ -21,6 +21,7 @@ from ..training.loop import Examples
 from ..training.objective import Objective
 from ..training.step import Step
 from ..validation import check_labels
+from .aligned import aligned
 from .dense import one_hot
 from .flat import Flat, copied, views
 from .gradients import Buffers, buffers
@@ -177,7 +178,7 @@ class GatheredExamples(Examples):
     def batch(self, index: Int[np.ndarray, "batch"], dtype: Any) -> Batch:
         size, pixels = len(index), self.train_images.reshape(len(self.train_images), -1)
         if size not in self.kept:
-            self.kept[size] = np.empty((size, pixels.shape[1]), np.uint8), np.zeros((size, pixels.shape[1]), dtype)
+            self.kept[size] = np.empty((size, pixels.shape[1]), np.uint8), aligned((size, pixels.shape[1]), dtype)
         grey, x = self.kept[size]
         pixels.take(index, axis=0, out=grey, mode="clip")  # mode "raise" would gather into a copy first
         np.divide(grey, x.dtype.type(255), out=x)

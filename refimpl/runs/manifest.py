@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_info
 
 from ..backend import cupy_trouble, describe_gpu
+from ..blas import numpy_kernel
 
 PACKAGES = ("refimpl", "numpy", "scipy", "array-api-compat", "safetensors")
 
@@ -54,25 +54,13 @@ def blas() -> list[dict[str, Any]]:
     return sorted(found, key=str)
 
 
-def numpy_kernel() -> str | None:
-    """The kernel of the OpenBLAS that NumPy multiplies with, `SkylakeX` say; SciPy brings another OpenBLAS.
-
-    None where NumPy's BLAS does not tell, or cannot be told from others.
-    """
-    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    bundled = str(Path(np.__file__).resolve().parent)  # in numpy.libs beside it, or in numpy/.dylibs
-    own = [pool for pool in pools if str(Path(pool["filepath"]).resolve()).startswith(bundled)]
-    own = own or (pools if len(pools) == 1 else [])
-    return own[0].get("architecture") if own else None
-
-
 def kernel_remark() -> str | None:
     """A remark where OPENBLAS_CORETYPE gives NumPy another kernel than this processor gets without it."""
     chosen = os.environ.get("OPENBLAS_CORETYPE")
     if not chosen:
         return None
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
-    code = "from refimpl.runs.manifest import numpy_kernel; print(numpy_kernel())"
+    code = "from refimpl.blas import numpy_kernel; print(numpy_kernel())"
     fresh = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     ours, usual = str(numpy_kernel()), fresh.stdout.strip()
     if ours == usual:

@@ -21,11 +21,12 @@ from refimpl.bench.attack import ATTACKS
 from refimpl.bench.memory import peak_bytes
 from refimpl.bench.timing import THREAD_VARIABLES, pinned
 from refimpl.bench.train import NAMES, Ours, Task
+from refimpl.blas import numpy_kernel
 from refimpl.data import load
 from refimpl.networks import CNN, FCNN, LeNet5
 from refimpl.optimizers import SGD
 from refimpl.runs.config import Config
-from refimpl.runs.manifest import kernel_remark, numpy_kernel
+from refimpl.runs.manifest import kernel_remark
 from refimpl.settings import setting
 
 SMALL = ("--dataset", "strokes-small", "--repeats", "1")
@@ -278,18 +279,21 @@ def test_the_kernel_is_that_of_numpys_blas_and_not_scipys(monkeypatch):
     scipys = {"user_api": "blas", "filepath": f"{site}/scipy.libs/libscipy_openblas.so", "architecture": "Haswell"}
     openmp = {"user_api": "openmp", "filepath": "/usr/lib/libgomp.so"}
     for pools in ([own, scipys, openmp], [scipys, openmp, own]):
-        monkeypatch.setattr("refimpl.runs.manifest.threadpool_info", lambda pools=pools: pools)
+        monkeypatch.setattr("refimpl.blas.threadpool_info", lambda pools=pools: pools)
         assert numpy_kernel() == "SkylakeX"
     elsewhere = {**own, "filepath": "/usr/lib/libopenblas.so"}
-    monkeypatch.setattr("refimpl.runs.manifest.threadpool_info", lambda: [elsewhere, openmp])
+    monkeypatch.setattr("refimpl.blas.threadpool_info", lambda: [elsewhere, openmp])
     assert numpy_kernel() == "SkylakeX"
-    monkeypatch.setattr("refimpl.runs.manifest.threadpool_info", lambda: [elsewhere, scipys])
+    monkeypatch.setattr("refimpl.blas.threadpool_info", lambda: [elsewhere, scipys])
     assert numpy_kernel() is None
 
 
 def test_a_kernel_below_the_processors_is_remarked():
     assert kernel_remark() is None
-    code = "from refimpl.runs.manifest import kernel_remark, numpy_kernel; print(numpy_kernel(), kernel_remark())"
+    code = (
+        "from refimpl.blas import numpy_kernel; from refimpl.runs.manifest import kernel_remark; "
+        "print(numpy_kernel(), kernel_remark())"
+    )
     usual, _ = in_fresh_process(code).split(maxsplit=1)
     held, remark = in_fresh_process(code, OPENBLAS_CORETYPE="Prescott").split(maxsplit=1)
     if held == usual:

@@ -9,6 +9,13 @@ from refimpl.fast import products
 SMALL, LARGE = (20, 784), (100, 784)
 
 
+@pytest.fixture(params=[True, False], ids=["in-blocks", "whole"])
+def kernels(request, monkeypatch):
+    """As if NumPy's BLAS had kernels for small matrices, and as if it had none."""
+    monkeypatch.setattr(products, "in_blocks", lambda: request.param)
+
+
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("shape", [SMALL, LARGE])
 @pytest.mark.parametrize("batch", [1, 31, 32, 33, 64, 100])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-4)])
@@ -20,6 +27,15 @@ def test_blocks_give_the_whole_product(rng, shape, batch, dtype, tolerance):
     products.inputs(dz, W, out=inputs)
     assert_allclose(outputs, np.einsum("mn,bn->mb", W, x), rtol=tolerance, atol=tolerance)
     assert_allclose(inputs, np.einsum("mb,mn->bn", dz, W), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize(("models", "batch"), [(1, 1), (2, 128), (3, 256), (8, 100), (2, 2000)])
+def test_so_do_blocks_of_rows_of_many_models(rng, models, batch):
+    W, x = rng.normal(size=(models * 20, 784)), rng.uniform(size=(batch, 784))
+    out = np.full((len(W), batch), np.nan)
+    products.shared_outputs(W, x, out=out)
+    assert_allclose(out, np.einsum("mn,bn->mb", W, x), rtol=1e-12, atol=1e-12)
 
 
 def test_only_a_small_weight_is_multiplied_in_blocks():
@@ -36,3 +52,21 @@ def test_as_many_rows_are_multiplied_at_a_time_as_divide_all_and_make_a_small_pr
     assert found == expected
     assert rows % found == 0
     assert found == rows or found * size <= products.MULTIPLICATIONS
+
+
+@pytest.mark.parametrize(
+    ("models", "batch", "expected"), [(8, 128, 8), (16, 128, 8), (1, 128, 5), (8, 256, 4), (8, 512, 160)]
+)
+def test_rows_of_a_stack_are_multiplied_eight_at_a_time_by_a_batch(models, batch, expected):
+    """By 512 examples only two would be few enough."""
+    assert products.rows_at_a_time(20 * models, batch * 784, at_least=4) == expected
+
+
+@pytest.mark.parametrize(
+    ("kernel", "expected"), [("SkylakeX", True), ("Haswell", False), ("Zen", False), (None, False)]
+)
+def test_blocks_are_for_the_kernels_of_avx512(monkeypatch, kernel, expected):
+    monkeypatch.setattr(products, "numpy_kernel", lambda: kernel)
+    products.in_blocks.cache_clear()
+    assert products.in_blocks() is expected
+    products.in_blocks.cache_clear()

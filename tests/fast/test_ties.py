@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from ties import CLOSE, NETS, apart, check_greys, check_place, clothes
 
+from refimpl.blas import numpy_kernel
 from refimpl.fast import accelerate
-from refimpl.runs.manifest import numpy_kernel
 
 both = pytest.mark.parametrize("net", NETS, ids=["valid", "same"])
 
