@@ -17,7 +17,7 @@ from ..networks.base import Network
 from ..optimizers import SGD, Optimizer, Proximal, State, Updates
 from ..parameters import as_matrix, n_classes
 from ..regularizers import Batch, Nuclear, Regularizer
-from ..training.loop import Examples
+from ..training.loop import Examples, slices
 from ..training.objective import Objective
 from ..training.step import Step
 from ..validation import check_labels
@@ -26,6 +26,9 @@ from .dense import one_hot
 from .flat import Flat, copied, views
 from .gradients import Buffers, buffers
 from .newton_schulz import NewtonSchulzPolar
+
+PIECE = 24_576
+"""Parameters that an optimizer updates at a time."""
 
 
 class FastCrossEntropy:
@@ -89,9 +92,10 @@ class OwnGradients:
 
 @dataclass(frozen=True)
 class FlatOptimizer:
-    """An elementwise optimizer on the vectors of `Flat` parameters and gradients, the parameters in place.
+    """An elementwise optimizer on the vectors of `Flat` parameters, gradients and moments, in place.
 
-    Plain SGD has its two operations in place, which overwrites the gradient.
+    On NumPy it takes a piece after the other, so that what it computes on the way stays in the cache. Plain SGD has its
+    two operations in place, which overwrites the gradient.
     """
 
     optimizer: Optimizer
@@ -108,10 +112,15 @@ class FlatOptimizer:
             vector *= self.optimizer.learning_rate
             params.vector -= vector
             return params, state
-        updated, state = self.optimizer.update({"": params.vector}, {"": vector}, state, t)
-        kept = {name: copied(x) if x is vector or x is params.vector else x for name, x in state.items()}
-        params.vector[:] = updated[""]
-        return params, kept
+        n = vector.shape[0]
+        for part in slices(n, PIECE if isinstance(vector, np.ndarray) else n):
+            p, before = params.vector[part], {name: moment[part] for name, moment in state.items()}
+            moved, after = self.optimizer.update({"": p}, {"": vector[part]}, before, t)
+            moments = {name: copied(x) if x is p else x for name, x in after.items()}
+            p[:] = moved[""]
+            for name, moment in moments.items():
+                state[name][part] = moment
+        return params, state
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ State = Params
 class Optimizer(Settings):
     """Derive from it, and register with `OPTIMIZERS`.
 
-    `elementwise` says that each entry is updated by itself, so that all parameters may be handed over as one vector;
-    `uniform_step` that a step is the learning rate times a direction in which entries are weighted alike, the length
-    that a proximal step needs.
+    `elementwise` says that each entry is updated by itself, so that all parameters may be handed over as one vector, or
+    a piece of it at a time; `uniform_step` that a step is the learning rate times a direction in which entries are
+    weighted alike, the length that a proximal step needs.
     """
 
     elementwise: ClassVar[bool] = False
@@ -34,7 +34,7 @@ class Optimizer(Settings):
 
     @abstractmethod
     def update(self, params: Params, grads: Params, state: State, t: int) -> tuple[Params, State]:
-        """Parameters and state after step t = 1, 2, ..."""
+        """Parameters and state, with the names of `init`, after step t = 1, 2, ..."""
 
 
 @runtime_checkable

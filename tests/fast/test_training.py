@@ -216,6 +216,24 @@ def test_optimizers_of_others_are_handed_what_they_ask_for(rng, kind):
     assert isinstance(taken, FlatStep) == (kind in (Keeping, Remembering))
 
 
+@pytest.mark.parametrize("optimizer", [SGD(0.05, 0.9), Adam(0.01), Keeping(0.1), Remembering(0.1)])
+def test_an_update_in_pieces_is_the_whole_to_the_bit(rng, monkeypatch, optimizer):
+    """127 numbers by 40 at a time: the last piece is shorter."""
+    params, data = DENSE.init(NUMPY), accelerate(examples(rng, DENSE))
+    found = []
+    for piece in (40, 1000):
+        monkeypatch.setattr("refimpl.fast.training.PIECE", piece)
+        step = accelerate(Step(CrossEntropy(DENSE), optimizer, params, optimizer.init(params)))
+        for t in range(1, 4):
+            step(data.batch(np.arange(t, 10 * t), np.float32)._replace(step=t))
+        found.append(step.snapshot())
+    for ours, whole in zip(*found, strict=True):
+        assert list(ours) == list(whole)
+        for name, x in whole.items():
+            assert_array_equal(ours[name], x)
+            assert x.any()
+
+
 @dataclass(frozen=True)
 class Doubled(CrossEntropy):
     """An objective of others: twice the loss, with gradients that lie in no vector."""
