@@ -20,3 +20,9 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> Shaped[np.ndarray, "..."]:
     room = np.empty(size + LINE, np.uint8)
     start = -room.ctypes.data % LINE
     return room[start : start + size].view(dtype).reshape(shape)
+
+
+def aligned_copy(x: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
+    copy = aligned(x.shape, x.dtype)
+    copy[...] = x
+    return copy

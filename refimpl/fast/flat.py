@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..backend import Array, Params, namespace
-from .aligned import aligned
+from .aligned import aligned_copy
 
 
 class Flat(dict[str, Array]):
@@ -16,7 +16,7 @@ class Flat(dict[str, Array]):
         arrays = list(params.values())
         xp = namespace(arrays[0])
         vector = xp.concat([xp.reshape(p, (-1,)) for p in arrays])
-        self.vector = _aligned(vector) if isinstance(vector, np.ndarray) else vector
+        self.vector = aligned_copy(vector) if isinstance(vector, np.ndarray) else vector
         super().__init__(views(self.vector, params))
 
 
@@ -32,9 +32,3 @@ def views(vector: Float[Array, "size"], like: Params) -> Params:
 
 def copied(vector: Float[Array, "size"]) -> Float[Array, "size"]:
     return namespace(vector).asarray(vector, copy=True)
-
-
-def _aligned(vector: Float[np.ndarray, "size"]) -> Float[np.ndarray, "size"]:
-    copy = aligned(vector.shape, vector.dtype)
-    copy[:] = vector
-    return copy

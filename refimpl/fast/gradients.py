@@ -18,6 +18,7 @@ from ..networks.gradients import Gradients
 from ..parameters import depth, n_classes, n_models
 from ..tape import Tape
 from ..validation import check_inputs, check_labels
+from .aligned import aligned_copy
 from .cnn import CNNBuffers, Microbatch
 from .dense import DenseBuffers, one_hot
 from .stacked import StackedGradients
@@ -177,7 +178,8 @@ class _Mine(local):
     def buffers(self, x: Float[np.ndarray, "batch n"], batch: int) -> Buffers:
         at, dtype = self.gradients, self.gradients.params["b1"].dtype
         if self.made is None:
-            self.made, self.shape = buffers(at.network, at.params, x, at.threads), (batch, x.shape[1])
+            params = {name: aligned_copy(p) for name, p in at.params.items()}
+            self.made, self.shape = buffers(at.network, params, x, at.threads), (batch, x.shape[1])
         if x.shape != self.shape or x.dtype != dtype:
             raise UsageError(f"expected inputs {dtype}{self.shape}, got {x.dtype}{x.shape}")
         return self.made
