@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
-from ..backend import Params
+from ..backend import Array, Params
 from ..networks.base import Network
 from ..optimizers import SGD, Optimizer, Proximal, State, Updates
 from ..parameters import as_matrix, n_classes
@@ -92,10 +92,10 @@ class OwnGradients:
 
 @dataclass(frozen=True)
 class FlatOptimizer:
-    """An elementwise optimizer on the vectors of `Flat` parameters, gradients and moments, in place.
+    """An elementwise optimizer on the vectors of `Flat` parameters and gradients, the parameters in place.
 
-    On NumPy it takes a piece after the other, so that what it computes on the way stays in the cache. Plain SGD has its
-    two operations in place, which overwrites the gradient.
+    The vectors of a stack are taken a piece at a time on NumPy, so that what is computed on the way stays in the cache.
+    Plain SGD has its two operations in place, which overwrites the gradient.
     """
 
     optimizer: Optimizer
@@ -112,15 +112,20 @@ class FlatOptimizer:
             vector *= self.optimizer.learning_rate
             params.vector -= vector
             return params, state
-        n = vector.shape[0]
-        for part in slices(n, PIECE if isinstance(vector, np.ndarray) else n):
-            p, before = params.vector[part], {name: moment[part] for name, moment in state.items()}
-            moved, after = self.optimizer.update({"": p}, {"": vector[part]}, before, t)
-            moments = {name: copied(x) if x is p else x for name, x in after.items()}
-            p[:] = moved[""]
-            for name, moment in moments.items():
+        if not isinstance(vector, np.ndarray) or len(vector) <= PIECE:
+            return params, self._moved(params.vector, vector, state, t)
+        for part in slices(len(vector), PIECE):
+            before = {name: moment[part] for name, moment in state.items()}
+            for name, moment in self._moved(params.vector[part], vector[part], before, t).items():
                 state[name][part] = moment
         return params, state
+
+    def _moved(self, p: Float[Array, "size"], g: Float[Array, "size"], state: State, t: int) -> State:
+        """The state after a step of p, which is in place."""
+        updated, state = self.optimizer.update({"": p}, {"": g}, state, t)
+        kept = {name: copied(x) if x is g or x is p else x for name, x in state.items()}
+        p[:] = updated[""]
+        return kept
 
 
 @dataclass(frozen=True)
