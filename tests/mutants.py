@@ -48,7 +48,11 @@ PRELOADED = [
 FAST = ("fast/test_edges.py", "fast/test_training.py")
 TRAINED = ("core/test_refusals.py", "core/test_train.py", *FAST)
 INPUT_WEIGHT = ("core/test_margin_bound.py", "core/test_certificates.py", "core/test_input_weight.py")
-ATTACKS = ("core/test_attacks.py", "core/test_fooling.py")
+ATTACKS = ("core/test_attack_edges.py", "core/test_attack_loops.py", "core/test_attacks.py", "core/test_fooling.py")
+STRONGER = (
+    *("core/test_attack_edges.py", "core/test_attack_loops.py", "core/test_losses.py"),
+    *("core/test_smallest_perturbations.py", "core/test_stronger_attacks.py"),
+)
 
 TESTS = {
     "refimpl/tape.py": ("core/test_fcnn.py", "core/test_cnn.py"),
@@ -57,17 +61,12 @@ TESTS = {
     "refimpl/layers/convolution.py": ("core/test_conv.py", "core/test_cnn.py"),
     "refimpl/layers/pooling.py": ("core/test_ties.py", "core/test_conv.py", "core/test_cnn.py", "fast/test_cnn.py"),
     "refimpl/attacks": ATTACKS,
-    "refimpl/attacks/input_weight.py": INPUT_WEIGHT,
+    "refimpl/attacks/input_weight.py": (*INPUT_WEIGHT, "core/test_attack_edges.py"),
     "refimpl/attacks/lora_pgd.py": ("core/test_low_rank_attack.py", *ATTACKS),
     "refimpl/attacks/low_rank.py": ("core/test_low_rank_attack.py", *ATTACKS),
-    **dict.fromkeys(
-        [f"refimpl/attacks/{name}.py" for name in ("apgd", "losses", "noise", "norm_ball", "random_signs", "square")],
-        ("core/test_losses.py", "core/test_stronger_attacks.py", "core/test_smallest_perturbations.py"),
-    ),
-    **dict.fromkeys(
-        [f"refimpl/attacks/{name}.py" for name in ("deepfool", "ensemble", "fmn", "universal")],
-        ("core/test_smallest_perturbations.py", "core/test_stronger_attacks.py"),
-    ),
+    **{f"refimpl/attacks/{name}.py": STRONGER for name in ("apgd", "deepfool", "ensemble", "fmn", "losses", "noise")},
+    **{f"refimpl/attacks/{name}.py": STRONGER for name in ("norm_ball", "random_signs", "restarts", "square")},
+    "refimpl/attacks/universal.py": STRONGER,
     "refimpl/fast/flat.py": ("fast/test_stacked.py", *FAST),
     "refimpl/fast/products.py": ("fast/test_products.py",),
     "refimpl/fast/stacked.py": ("fast/test_stacked.py", *FAST),

@@ -46,8 +46,9 @@ def apgd(
 
     AutoAttack and torchattacks deviate from Algorithm 1 in three details, which are as printed here: they also halve
     where exactly three quarters of the steps have raised the loss; they take the loss at the start for 0 in that count;
-    and they round checkpoints down (of 100 steps these are the same). Raises `UsageError` for a bad budget, norm or
-    number of steps, and for half precision.
+    and they round checkpoints down (of 100 steps these are the same). As there, the first checkpoint asks for rises
+    alone, and after a return to the best point a rise is one from the point that was left. Raises `UsageError` for a
+    bad budget, norm or number of steps, and for half precision.
     """
     check_attacked(x, eps, clip)
     return ascent(loss, x, ball(x, eps, norm, clip), steps)
@@ -83,7 +84,7 @@ def ascent(
         gradient, since = now.gradient, since + 1
         rises = rises + xp.astype(now.value > last, size.dtype)
         best.update(x, now)
-        if k in marks and k < steps:
+        if k in marks:
             stalled = (rises < RISING * since) | (kept_size & (best.value == greatest))
             size = xp.where(stalled, size / 2, size)
             rows = each(stalled, x)

@@ -55,8 +55,8 @@ def fmn(
     xp, (dual_norm, _) = namespace(x), DUAL_NORMS[norm]
     delta, best = xp.zeros_like(x), xp.zeros_like(x)
     most = xp.full_like(x, math.inf) if clip is None else xp.maximum(x - clip[0], clip[1] - x)
-    smallest = largest = size(most, norm)
-    found, radius = smallest < 0, xp.zeros_like(smallest)
+    smallest = largest = radius = size(most, norm)
+    found = smallest < 0
     for k in range(steps):
         now, moved = loss(x + delta), size(delta, norm)
         better = now.fooled & (moved <= smallest)
