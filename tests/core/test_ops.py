@@ -12,6 +12,7 @@ from refimpl import UsageError
 from refimpl.layers.activations import LEAK, leaky_relu, relu, tanh
 from refimpl.layers.dense import affine
 from refimpl.layers.images import as_images, as_rows, scale, square
+from refimpl.tape import Pullback, gradients
 from refimpl.theory import autograd_reference as oracle
 
 
@@ -124,3 +125,22 @@ def test_scale_is_the_nearest_float_to_grey_over_255(be):
     pixels = be.host(scale(be.backend.asarray(grey), dtype))
     assert pixels.shape == (1, 256)
     assert_array_equal(pixels[0], (np.arange(256) / 255).astype(be.dtype))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_inputs_of_another_width_than_the_weights_are_refused():
+    with pytest.raises(UsageError, match=r"weights \(3, 4\) need 4 inputs, got \(3, 5\)"):
+        affine(np.zeros((3, 5)), np.zeros((3, 4)), np.zeros(3))
+
+
+def test_gradients_by_parameters_ask_for_no_gradient_by_the_input(rng):
+    x, W, b = rng.normal(size=(5, 4)), rng.normal(size=(3, 4)), rng.normal(size=3)
+    y, pull = affine(x, W, b)
+
+    def unwanted(dy):
+        raise AssertionError("the gradient by the input was asked for")
+
+    tape = [((), Pullback(x=unwanted)), (("W", "b"), Pullback(x=unwanted, params=pull.params))]
+    found = gradients(tape, np.ones_like(y))
+    assert list(found) == ["W", "b"]
+    assert_array_equal(found["W"], pull.params(np.ones_like(y))[0])

@@ -49,3 +49,18 @@ def test_equal_images_have_equal_gradients(unchecked, net):
 def test_gradients_do_not_depend_on_the_chunk(unchecked, real_data, net):
     network, params = net
     check_place(lambda x, y: network.gradients(params).loss(y)(x), *clothes(real_data, 16), (1, 5))
+
+
+@pytest.mark.parametrize(("below", "first"), [(32, 0), (33, 1)])
+def test_equal_is_up_to_thirty_two_units_in_the_last_place(below, first):
+    window = np.array([[1 - below * np.finfo(float).eps, 1.0], [0.0, 0.0]])
+    assert_array_equal(max_pool(window[None, None])[1].x(np.ones((1, 1, 1, 1))).ravel(), np.eye(4)[first])
+
+
+def test_an_image_is_pooled_as_in_its_batch(rng):
+    x = np.round(3 * rng.normal(size=(2, 3, 6, 8))) * (1 + 8e-16)
+    y, pull = max_pool(x)
+    for i in range(2):
+        alone, pull_alone = max_pool(x[i])
+        assert_array_equal(alone, y[i])
+        assert_array_equal(pull_alone.x(alone), pull.x(y)[i])
