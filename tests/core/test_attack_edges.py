@@ -159,6 +159,12 @@ def test_the_cross_entropy_of_large_logits_is_their_difference():
     assert_allclose(gradient, [[1, -1, 0], [-1, 0, 1]], atol=1e-300)
 
 
+def test_the_gradient_of_a_confident_example_keeps_its_digits():
+    z = np.array([[20.0, 0.0, 1.0]])
+    exact = -(1 + np.e) / (np.exp(20) + 1 + np.e)
+    assert_allclose(cross_entropy(z.astype(np.float32), np.array([0]))[1][0, 0], exact, rtol=1e-6)
+
+
 def test_the_margin_loss_is_by_how_much_the_best_other_class_leads():
     z = np.array([[0.5, 2.0, 0.25], [4.0, -1.0, 1.5]])
     value, gradient = margin_loss(z, np.array([0, 0]))

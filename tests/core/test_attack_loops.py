@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from refimpl import FCNN
 from refimpl.attacks import APGD, FMN, DeepFool, Ensemble, Square, apgd, deepfool, fmn, input_attacks
-from refimpl.attacks.apgd import checkpoints
+from refimpl.attacks.apgd import _with_momentum, checkpoints
 from refimpl.attacks.fmn import _project
 from refimpl.attacks.losses import Point
 from refimpl.attacks.norm_ball import size
@@ -101,6 +101,13 @@ def test_apgd_of_one_pixel_is_the_loop_whatever_the_losses(norm, steps):
         points, chosen = apgd_of_one_pixel(walk[:, i], slopes[:, i], fooled[:, i], 0.5, steps)
         assert_allclose(np.array(asked)[:, i], points, atol=1e-12)
         assert_allclose(found[i, 0], chosen, atol=1e-12)
+
+
+def test_momentum_is_its_formula_on_every_backend(be, rng):
+    moved, x, before = rng.normal(size=(3, 4, 5))
+    expected = x + 0.75 * (moved - x) + 0.25 * (x - before)
+    ours = be.host(_with_momentum(*map(be.array, (moved, x, before))))  # NumPy works in place
+    assert_allclose(ours, expected, rtol=be.tolerance, atol=be.tolerance)
 
 
 def test_a_targeted_attack_aims_at_the_likeliest_classes_in_turn_again_with_each_restart():
@@ -318,7 +325,7 @@ def test_a_margin_of_zero_fools_nobody():
 def test_the_sides_of_squares_fit_the_image_and_are_a_pixel_at_least():
     assert side(1, 100, 0.001, (1, 20, 20)) == 1
     assert side(0, 100, 1.0, (3, 9, 4)) == side(0, 100, 1.0, (3, 4, 9)) == 4
-    assert side(0, 100, 0.25, (2, 8, 8)) == 4
+    assert (side(0, 100, 0.25, (2, 8, 8)), side(0, 100, 0.25, (1, 4, 9)), side(0, 100, 0.25, (1, 9, 4))) == (4, 3, 3)
 
 
 # ---- starts --------------------------------------------------------------------------------------------------------
