@@ -12,16 +12,19 @@ from refimpl import FCNN, NumericalError, UsageError
 from refimpl.attacks import (
     APGD,
     FMN,
+    GNM,
     PGD,
     PGDL2,
     DeepFool,
     InputWeight,
+    LoraPGD,
     Noise,
     RandomSigns,
     Universal,
     apgd,
     deepfool,
     fmn,
+    gnm,
     lora_pgd,
     noise,
     random_signs,
@@ -120,6 +123,11 @@ def test_attacks_with_their_settings_refuse_half_precision(attack):
 def test_what_makes_no_sense_is_refused(make, message):
     with pytest.raises(UsageError, match=re.escape(message)):
         make()
+
+
+@pytest.mark.parametrize(("function", "kind", "steps"), [(gnm, GNM, 5), (lora_pgd, LoraPGD, 10)])
+def test_functions_take_as_many_steps_as_the_settings_say(function, kind, steps):
+    assert inspect.signature(inspect.unwrap(function)).parameters["steps"].default == kind().steps == steps
 
 
 def test_the_full_rank_and_rank_one_are_ranks():

@@ -184,6 +184,12 @@ def test_fmn_is_the_loop_over_each_example(norm, clip, step_size):
     assert fooled.any()
 
 
+def test_steps_of_fmn_are_of_length_one_unless_told(rng):
+    curve, x = Curve(rng, 4), rng.uniform(size=(5, 4))
+    assert_array_equal(fmn(curve.point, x, steps=3), fmn(curve.point, x, steps=3, step_size=1.0))
+    assert_allclose(curve.asked[1], curve.asked[4])
+
+
 def test_fmn_counts_the_farthest_point_of_the_box():
     """Fooled at 1 alone, as far from 0 as pixels go."""
 
