@@ -14,12 +14,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from refimpl import FCNN, LabelledImages, NumericalError, UsageError, effective_rank, effective_sparsity, interval
 from refimpl import fooling as fooling_of
 from refimpl.attacks import FGSM, FMN, PGD, InputWeight
-from refimpl.measures import certified, condition_number, fooling_weights, mutual_information
+from refimpl.measures import certified, condition_number, fooling_weights, label_information, mutual_information
 from refimpl.measures import fooling_weights as weights_module
 from refimpl.measures.accuracy import n_correct
 from refimpl.measures.certificates import label_bound, margin_bound
 from refimpl.measures.fooling import AttackResult
-from refimpl.measures.perturbation_spectrum import spectral_fraction
+from refimpl.measures.per_layer import layers
+from refimpl.measures.perturbation_spectrum import describe, spectral_fraction
 from refimpl.measures.worst_case import worst_cases
 
 NET = FCNN((4, 3))
@@ -175,6 +176,16 @@ def test_an_attack_on_weights_does_not_depend_on_the_chunk(chunk):
     assert "n_certified" not in whole.summary
 
 
+def test_every_attack_on_weights_is_looked_at_before_the_first_begins():
+    class Unwanted(InputWeight):
+        def perturb_all(self, at, params, x, y, chunk=None):
+            raise AssertionError("the attack has begun")
+
+    attacks = [Unwanted(), InputWeight(eps_weights={"W9": 0.1})]
+    with pytest.raises(UsageError, match="no layer is called W9"):
+        fooling_weights(NET, PARAMS, examples(), attacks)
+
+
 def test_a_certified_input_that_was_fooled_is_an_error(monkeypatch):
     monkeypatch.setattr(inspect.getmodule(inspect.unwrap(weights_module)), "certified", lambda *_: np.ones(4, bool))
     with pytest.raises(NumericalError, match="1 certified inputs were fooled by input-weight"):
@@ -250,9 +261,37 @@ def test_a_row_is_a_matrix_and_a_stack_is_measured_by_its_sides():
     assert_allclose(condition_number(stack), 1 / 2e-13)
 
 
-def test_far_points_tell_exactly_which_whatever_their_distances_are_rounded_to(rng):
-    h = 1e8 * rng.normal(size=(20, 10))
-    assert mutual_information(h) == (math.log2(20), math.log2(20))
+@pytest.mark.parametrize("seed", range(10))
+def test_far_points_tell_exactly_which_whatever_their_distances_are_rounded_to(seed):
+    """The rounding of a distance of zero is of either sign and far above the noise here."""
+    rng = np.random.default_rng(seed)
+    for n in (2, 20):
+        assert_allclose(mutual_information(1e8 * rng.normal(size=(n, 10))), math.log2(n), rtol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_one_entry_that_is_not_finite_is_enough(bad):
+    W = np.ones((3, 4))
+    W[1, 2] = bad
+    for measure in (effective_rank, effective_sparsity, condition_number):
+        assert math.isnan(measure(W))
+    with pytest.raises(UsageError, match="the activations are not finite"):
+        mutual_information(W)
+
+
+def test_a_layer_is_measured_by_five_keys():
+    (row,) = layers(NET, PARAMS)
+    third = pytest.approx(math.sqrt(3))
+    assert row == {
+        "name": "W1", "shape": [3, 4], "effective_rank": third, "effective_sparsity": third, "condition_number": 1.0
+    }  # fmt: skip
+
+
+def test_no_more_is_known_of_a_label_than_there_is_to_know():
+    """Two labels far apart, each of points near enough that the bounds of what is known inside differ."""
+    h, y = np.array([[0.0], [0.6], [50.0], [50.6]]), np.array([0, 0, 1, 1])
+    lower, upper = label_information(h, y)
+    assert 0 < lower < upper == 1.0
 
 
 def test_equal_logits_are_never_certified_and_the_bound_of_the_label_is_its_row_of_all(rng):
@@ -274,3 +313,11 @@ def test_a_singular_value_counts_from_a_millionth_of_the_largest():
     x_adv = np.stack([np.diag([0.5, 1.2e-6]), np.diag([0.4, 3e-7])]).reshape(2, 4)
     found = spectral_fraction(images, AttackResult({}, np.arange(2), none, none, np.ones(2), none, x_adv))
     assert_allclose(found, np.array([0.125, 0.5]) / 0.625, rtol=1e-6)
+
+
+def test_one_image_that_moved_is_described():
+    images, none = np.full((2, 2, 2), 51, np.uint8), np.zeros(2, int)
+    x_adv = images.reshape(2, 4) / 255 + np.array([[0.1, 0.0, 0.0, 0.1], [0.0, 0.0, 0.0, 0.0]])
+    found = describe(images, AttackResult({}, np.arange(2), none, none, np.array([0.1, 0.0]), none, x_adv))
+    assert found["nuclear_norm"] == pytest.approx(0.1)
+    assert found["perturbation_rank"] == pytest.approx(math.sqrt(2))
