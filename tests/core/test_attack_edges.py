@@ -30,6 +30,7 @@ from refimpl.attacks import (
     random_signs,
     verify,
 )
+from refimpl.attacks.ball import steps_inside
 from refimpl.attacks.lora_pgd import factor_gradients
 from refimpl.attacks.losses import cross_entropy, dlr, margin_loss, other_classes, targeted_dlr
 from refimpl.attacks.low_rank import Factors, number_of, random_factors, truncated_factors
@@ -210,6 +211,23 @@ def test_a_perturbation_of_the_length_eps_counts(norm):
     x = np.zeros((2, 2))
     moved = np.array([[0.25, 0.0], [0.3, 0.0]])
     assert_array_equal(within(x, moved, 0.25, norm), [[0.25, 0.0], [0.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("start", "lower", "upper", "length", "steps"),
+    [
+        ([0.5], [0.25], [0.75], 0.25 - 3e-16, 0),  # the room but for less than the rounding, 2 epsilon of 0.75
+        ([0.5], [0.25], [0.75], 0.25 - 7e-16, 1),
+        ([0.4, 0.0], [-0.5, -1.0], [0.5, 1.0], 0.1 - 1e-15, 1),
+        ([0.4, 0.0], [-0.5, -64.0], [0.5, 1.0], 0.1 - 1e-15, 0),  # where the numbers are larger, so is the rounding
+        ([0.4, 0.0], [-64.0, -1.0], [0.5, 1.0], 0.1 - 1e-15, 0),
+        ([0.4, 0.0], [-0.5, -1.0], [0.5, 64.0], 0.1 - 1e-15, 0),
+        ([0.0, -0.4], [-1.0, -0.5], [64.0, 0.5], 0.1 - 1e-15, 0),
+        ([0.5], [0.5 - 1.2e-16], [0.5 + 1.2e-16], 1e-18, 0),  # no room but rounding
+    ],
+)
+def test_as_many_steps_stay_inside_as_no_rounding_leads_out(start, lower, upper, length, steps):
+    assert steps_inside(np.array([start]), (np.array([lower]), np.array([upper])), length) == steps
 
 
 @pytest.mark.parametrize("n", [1, 2, 9])
