@@ -118,6 +118,15 @@ def test_leaky_relu_is_a_hundredth_of_what_relu_leaves_out(x):
     assert_allclose(leaky_relu(0 * x)[1].x(x), x / 100, rtol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (3, 4, 5), (4, 5)])
+def test_padding_is_a_border_of_zeros(rng, shape):
+    x = rng.normal(size=shape)
+    for width in (0, 1, 2):
+        y, pull = pad(x, width)
+        assert_array_equal(y, np.pad(x, [(0, 0)] * (len(shape) - 2) + [(width, width)] * 2))
+        assert_array_equal(pull.x(y), x)
+
+
 def test_an_odd_last_row_and_column_are_left_out(rng):
     x = rng.normal(size=(1, 1, 5, 3))
     y, pull = max_pool(x)
