@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from refimpl import FCNN, NumericalError, UsageError
 from refimpl.attacks import (
     APGD,
+    FGSM,
     FMN,
     GNM,
     PGD,
@@ -139,6 +140,12 @@ def test_the_full_rank_and_rank_one_are_ranks():
 def test_steps_of_no_length_lead_nowhere(attack):
     x = np.full((2, 3), 0.5)
     assert_array_equal(attack.perturb(Known(None, steep), x, np.zeros(2, int)), x)
+
+
+def test_a_targeted_step_is_against_the_gradient_of_its_class():
+    x = np.full((2, 3), 0.5)
+    for aim, moved in ((None, 0.6), (0, 0.4)):
+        assert_allclose(FGSM(eps=0.1, target_class=aim).perturb(Known(None, steep), x, np.ones(2, int)), moved)
 
 
 # ---- losses --------------------------------------------------------------------------------------------------------

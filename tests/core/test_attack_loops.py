@@ -9,7 +9,7 @@ from backends import NUMPY
 from numpy.testing import assert_allclose, assert_array_equal
 
 from refimpl import FCNN
-from refimpl.attacks import APGD, FMN, DeepFool, Ensemble, Square, apgd, deepfool, fmn, input_attacks
+from refimpl.attacks import APGD, FMN, PGD, DeepFool, Ensemble, Square, apgd, deepfool, fmn, input_attacks
 from refimpl.attacks.apgd import _with_momentum, checkpoints
 from refimpl.attacks.fmn import _project
 from refimpl.attacks.losses import Point
@@ -226,10 +226,13 @@ def test_a_step_of_no_length_goes_nowhere_and_one_that_is_not_said_is_of_length_
     assert (FMN(eps=9.0, steps=5).perturb(target, x, y) != x).any()
 
 
-def test_which_attacks_seek_the_smallest_perturbation_and_which_look_at_all_inputs_first():
+def test_what_kinds_of_attacks_there_are():
     kinds = input_attacks()
     assert {name for name, kind in kinds.items() if kind.smallest} == {"deepfool", "fmn"}
     assert {name for name, kind in kinds.items() if kind.prepares} == {"universal"}
+    assert {name for name, kind in kinds.items() if kind.follows_surrogate} == {"lora-pgd"}
+    assert {name for name, kind in kinds.items() if kind().in_stacks} == {"fgsm", "pgd"}
+    assert not PGD(random_start=True).in_stacks
 
 
 # ---- DeepFool ------------------------------------------------------------------------------------------------------
