@@ -31,7 +31,7 @@ from refimpl.attacks import (
     random_signs,
     verify,
 )
-from refimpl.attacks.ball import steps_inside
+from refimpl.attacks.ball import project, steps_inside
 from refimpl.attacks.lora_pgd import factor_gradients
 from refimpl.attacks.losses import cross_entropy, dlr, margin_loss, other_classes, targeted_dlr
 from refimpl.attacks.low_rank import Factors, number_of, random_factors, truncated_factors
@@ -211,6 +211,14 @@ def test_an_example_is_tried_again_until_its_margin_is_below_zero_and_of_equals_
 
 
 # ---- the balls -----------------------------------------------------------------------------------------------------
+
+
+def test_a_projection_takes_the_place_of_its_argument_only_where_it_may():
+    x, corners = np.array([[0.0, 1.0]]), (np.full((1, 2), 0.25), np.full((1, 2), 0.5))
+    inside = project(x, *corners)
+    assert_array_equal(x, [[0.0, 1.0]])
+    assert project(x, *corners, overwrite=True) is x
+    assert_array_equal(x, inside)
 
 
 @pytest.mark.parametrize("norm", ["inf", "2"])
