@@ -72,7 +72,10 @@ TESTS = {
     "refimpl/attacks/pgd_l2.py": (*ATTACKS, "core/test_low_rank_attack.py"),
     "refimpl/attacks/sign_step.py": (*ATTACKS, *INPUT_WEIGHT),
     "refimpl/attacks/verify.py": (*ATTACKS, *INPUT_WEIGHT),
-    "refimpl/regularizers": ("core/test_regularizers.py", "core/test_parameters.py", "low_rank/", "core/test_train.py"),
+    "refimpl/regularizers": (
+        *("core/test_regularizers.py", "core/test_rank_terms.py", "core/test_parameters.py"),
+        *("core/test_refusals.py", "core/test_train.py"),
+    ),
     "refimpl/regularizers/stacked.py": ("core/test_stack.py", "core/test_regularizers.py"),
     "refimpl/regularizers/margin_bound.py": (*INPUT_WEIGHT, "core/test_parameters.py", "core/test_train.py"),
     "refimpl/regularizers/operator_norms.py": (*INPUT_WEIGHT, "core/test_train.py"),

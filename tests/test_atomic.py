@@ -51,6 +51,22 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_the_old_one(tmp_
     assert names(tmp_path) == {"file"}
 
 
+def test_a_disk_too_full_for_a_temporary_file_is_named_though_there_is_none_to_remove(tmp_path, monkeypatch):
+    def full(path, mode):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(DataError, match=rf"^{tmp_path}/file cannot be written: No space left on device$"):
+        write_bytes(tmp_path / "file", b"new")
+
+
+def test_a_temporary_file_that_another_process_removes_first_is_no_error(tmp_path, monkeypatch):
+    (tmp_path / ".file.0123456789abcdef.tmp").touch()
+    monkeypatch.setattr(Path, "is_file", lambda path: path.unlink() is None)
+    remove_temporaries(tmp_path)
+    assert not names(tmp_path)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_device_that_is_full_is_named():
     with pytest.raises(DataError, match=r"^/dev/full cannot be written: No space left on device$"):

@@ -113,7 +113,9 @@ def test_a_bomb_is_defused(tmp_path):
     bomb = tmp_path / "bomb.gz"
     bomb.write_bytes(gzip.compress(bytes(50_000_000)))
     assert bomb.stat().st_size < 100_000
-    with pytest.raises(DataError, match="larger than 1000 bytes"):
+    with pytest.raises(DataError, match=r"bomb\.gz cannot be decompressed: it grows larger than 100000 bytes"):
+        read_decompressed(bomb, max_bytes=100_000)
+    with pytest.raises(DataError, match=r"bomb\.gz cannot be read: it is larger than 1000 bytes"):
         read_decompressed(bomb, max_bytes=1000)
 
 
@@ -121,6 +123,8 @@ def test_the_limit_itself_is_allowed(tmp_path):
     for content in (bytes(1000), gzip.compress(bytes(1000))):
         (tmp_path / "file").write_bytes(content)
         assert read_decompressed(tmp_path / "file", max_bytes=1000) == bytes(1000)
+        with pytest.raises(DataError, match="larger than 999 bytes"):
+            read_decompressed(tmp_path / "file", max_bytes=999)
 
 
 def test_a_fifo_and_a_device_are_refused_and_not_waited_for(tmp_path):

@@ -40,7 +40,7 @@ class FastNetwork(Network):
     """A network whose `gradients` are the fast ones where the arrays are NumPy's."""
 
     network: Network
-    threads: int = 1
+    threads: int
 
     @property
     def certifiable(self) -> bool:
@@ -83,7 +83,7 @@ class FastGradients(Gradients):
 
     network: Network
     params: Params
-    threads: int = 1
+    threads: int
 
     def logits(self, x: Float[np.ndarray, "batch n"]) -> Float[np.ndarray, "batch classes"]:
         z = np.empty((len(x), n_classes(self.params)), x.dtype)
@@ -160,10 +160,9 @@ class FastGradients(Gradients):
 class FactoredGradients(FastGradients):
     """Of a net in factors: with respect to the inputs by the full net, to the factors by their own passes."""
 
-    factored: Gradients | None = None
+    factored: Gradients
 
     def weights(self, x: Float[np.ndarray, "batch n"], y: Int[np.ndarray, "batch"]) -> tuple[Array, Params]:
-        assert self.factored is not None, "the network in factors gives its own gradients"
         return self.factored.weights(x, y)
 
 

@@ -34,7 +34,7 @@ PIECE = 24_576
 class FastCrossEntropy:
     """`training.CrossEntropy` of a `FCNN` or a `CNN`; the next call overwrites the gradient."""
 
-    def __init__(self, network: Network, threads: int = 1) -> None:
+    def __init__(self, network: Network, threads: int) -> None:
         self.network, self.threads = network, threads
         self.buffers: dict[int, Buffers] = {}  # of the full batch, and of the last one of an epoch
         self.grads: Flat | None = None

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 
 from ..backend import Array, namespace
 from ..settings import by_layer
-from .base import REGULARIZERS, LayerNorm, check_threshold
+from .base import REGULARIZERS, LayerNorm
 from .l1 import soft_threshold
 
 
@@ -92,7 +92,6 @@ def singular_value_threshold(W: Float[Array, "*models m n"], t: float) -> Float[
     >>> np.allclose(W, [[2.0, 0.0], [0.0, 0.0]])
     True
     """
-    check_threshold(t)
     xp = namespace(W)
     finite, W = _finite(W)
     U, s, Vh = xp.linalg.svd(W, full_matrices=False)

@@ -147,7 +147,7 @@ def value_on(
 ) -> Float[Array, ""]:
     """A regularizer's value, its mean over the examples where it depends on them, left on the device."""
     dtype, n, total = params["b1"].dtype, labels.shape[0], 0.0
-    for part in slices(1, 1) if term.of_weights else slices(n, chunks(images).scored):
+    for part in [slice(1)] if term.of_weights else slices(n, chunks(images).scored):
         batch = Batch(scale(images[part, ...], dtype), labels[part])
         fraction = 1.0 if term.of_weights else batch.y.shape[0] / n
         total = total + term.value_and_grad(params, batch)[0] * fraction

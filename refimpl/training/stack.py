@@ -43,7 +43,7 @@ class StackedInputs:
     objective: Objective
     network: Network
     attacks: tuple[InputAttack, ...]
-    fraction: float = 1.0
+    fraction: float
 
     def value_and_grad(self, params: Params, batch: Batch) -> tuple[Float[Array, "models"], Params]:
         return self.objective.value_and_grad(params, batch._replace(x=self.perturb(params, batch)))

@@ -27,7 +27,8 @@ def problems(draw):
     rng = np.random.default_rng(draw(seeds))
     params = {name: rng.normal(size=p.shape) for name, p in fcnn.init(NUMPY, 0, widths).items()}
     x, y = rng.normal(size=(3, widths[0])), rng.integers(0, widths[-1], 3)
-    return params, x, y, draw(radii), {f"W{i}": draw(radii) for i in range(1, len(widths))}
+    perturbed = [i for i in range(1, len(widths)) if draw(st.booleans())] or [len(widths) - 1]
+    return params, x, y, draw(radii), {f"W{i}": draw(radii) for i in perturbed}
 
 
 def outputs(params, x):
@@ -70,6 +71,19 @@ def test_the_gradient_is_the_slope_of_the_value_and_autograd_s(problem, seed):
         assert_allclose(np.sum(grads[name] * direction), slope, rtol=1e-4, atol=1e-5 * (1 + value_here))
 
 
+def test_where_units_and_weights_are_zero_so_is_the_subgradient():
+    """No hidden unit is on, and none could be but by its own weights: only the last layer has a slope."""
+    params = {name: 0 * p for name, p in fcnn.init(NUMPY, 0, (2, 3, 3, 2), "float64").items()}
+    params["W3"] = np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
+    x, y = np.array([[0.5, -0.25]]), np.array([0])
+    value, grads = mean_margin_bound(params, x, y, 0.25, 0.1)
+    d1 = 0.1 * (0.75 + 2 * 0.25)
+    d2 = 0.1 * 3 * d1
+    assert_allclose(value, (1 + 2 + 3) * d2 + 2 * 0.1 * 3 * d2, rtol=1e-12)
+    assert_allclose(grads["W3"], np.outer([1, -1], [d2] * 3), rtol=1e-12)
+    assert not any(grads[name].any() for name in params if name != "W3")
+
+
 @given(matrices())
 def test_row_and_column_sums(W):
     value, gradient = row_and_column_sums(W)
@@ -80,6 +94,9 @@ def test_row_and_column_sums(W):
 
 def test_the_operator_norms_of_all_layers_are_added_up():
     """By hand: the largest rows are 7 and 1.5, the largest columns 6 and 1; a filter is one row."""
+    value, gradient = row_and_column_sums(np.array([[1.0, -2.0, 0.0], [3.0, 0.0, 0.0]]))
+    assert value == 3 + 4
+    assert_array_equal(gradient, [[2, -1, 0], [1, 0, 0]])  # of rows of equal sums the first
     batch = Batch(np.zeros((1, 2)), np.zeros(1, int))
     params = {
         "W1": np.array([[1.0, -2.0], [3.0, 4.0]]),
@@ -144,6 +161,9 @@ def test_the_bound_is_refused_where_there_is_none():
             refused(network, params, x, 0.1, 0.1)
     with pytest.raises(UsageError, match="dense networks only, and W1 is a convolution"):
         movements(params, [x], 0.1, 0.1)
+    for bad in (-0.1, math.nan):
+        with pytest.raises(UsageError, match=f"eps must be finite and at least 0, got {bad}"):
+            mean_margin_bound(fcnn.init(NUMPY, 0, (2, 2)), np.ones((1, 2), "f4"), np.zeros(1, int), bad, 0.1)
     with pytest.raises(UsageError, match="derived for fcnn, whose activation is tanh, not for cnn"):
         MarginBound(1.0).check(network)
     MarginBound(1.0).check(FCNN())

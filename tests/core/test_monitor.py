@@ -21,7 +21,7 @@ SMALL = strokes(seed=1, n_train=640, n_test=100)
 
 def test_epochs_are_dense_early_and_sparse_late():
     epochs = [epoch for epoch in range(1, 10_001) if due(epoch)]
-    assert epochs[:6] == [1, 2, 3, 4, 5, 6]
+    assert epochs[:18] == [1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 63, 79, 100]
     assert {10, 100, 1000, 10_000} <= set(epochs)
     later = [epoch for epoch in epochs if epoch >= 10]
     ratios = np.divide(later[1:], later[:-1])
@@ -126,6 +126,8 @@ def records(*ratios):
         (records((0.5, 0.6), (0.7, 0.8)), None),  # both rise
         (records((0.5, 0.6), (0.4, 0.65)), None),  # by less than the noise
         (records((None, None), (0.5, 0.6), (0.1, 0.9)), 3),  # nothing was classified correctly yet
+        (records((0.5, 0.5), (0.4, 0.6)), None),  # by a tenth, and not by more
+        (records((0.5, 0.6), (0.5, 0.9)), None),  # FGSM fools as many
         ([{"epoch": 1}, *records((0.5, 0.6)), {"epoch": 3}], None),
     ],
 )

@@ -8,7 +8,7 @@ from backends import NUMPY
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from strategies import matrices
+from strategies import matrices, seeds
 
 from refimpl import UsageError, fcnn
 from refimpl.low_rank import LowRank, LowRankNetwork
@@ -19,6 +19,7 @@ from refimpl.regularizers.conditioning import conditioning
 from refimpl.regularizers.rank_min import rank
 from refimpl.regularizers.spectral_norm import spectral_norm
 from refimpl.runs.config import Config
+from refimpl.theory import autograd_reference as oracle
 
 NOTHING = Batch(np.zeros((1, 2)), np.zeros(1, int))
 TERMS = (RankMin(0.3), RankMax(0.2), SpectralNorm(0.5, 0.1), Conditioning(0.4))
@@ -63,14 +64,26 @@ def test_conditioning_is_zero_where_all_singular_values_are_equal(W):
 
 
 @pytest.mark.parametrize("f", [rank, spectral_norm, conditioning])
+@given(W=matrices(), seed=seeds)
+def test_gradients_are_the_slopes(f, W, seed):
+    W = apart(W)
+    direction = np.random.default_rng(seed).normal(size=W.shape)
+    slope = oracle.slope(lambda at: f(at)[0], W, direction)
+    smooth = f is not conditioning or min(W.shape) > 1  # of one singular value it is 0
+    assert_allclose(np.sum(f(W)[1] * direction), slope if smooth else 0, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("f", [rank, spectral_norm, conditioning])
 def test_zero_has_no_gradient_and_what_is_not_finite_gives_nan(f):
     for shape in ((2, 3), (3, 2)):
         value, gradient = f(np.zeros(shape))
         assert value == 0
         assert not gradient.any()
-        value, gradient = f(np.full(shape, np.nan))
-        assert np.isnan(value)
-        assert np.isnan(gradient).all()
+        for one in (np.zeros(shape), np.ones(shape)):
+            one[1, 1] = np.nan
+            value, gradient = f(one)
+            assert np.isnan(value)
+            assert np.isnan(gradient).all()
 
 
 def test_rank_min_lowers_and_rank_max_raises_the_rank_and_the_cap_only_the_norm():
@@ -92,6 +105,9 @@ def test_a_layer_below_the_cap_is_left_alone():
     assert value == pytest.approx(0.25)
     assert not grads["W1"].any()
     assert_allclose(grads["W2"], [[0.5]])
+    value, grads = SpectralNorm(0.5, cap=2.0).value_and_grad({"W1": np.diag([2.0, 1.0])}, NOTHING)  # at the cap
+    assert value == 0
+    assert not grads["W1"].any()
 
 
 def test_layers_in_factors_are_conditioned_by_their_cores():

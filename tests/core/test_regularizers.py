@@ -11,7 +11,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import matrices, seeds, sizes
 
 from refimpl import UsageError
-from refimpl.regularizers import L1, Nuclear
+from refimpl.networks import CNN, FCNN
+from refimpl.regularizers import L1, Joint, Nuclear
+from refimpl.regularizers.base import in_order
 from refimpl.regularizers.joint import joint
 from refimpl.regularizers.l1 import l1, soft_threshold
 from refimpl.regularizers.nuclear import nuclear, nuclear_by_svd, singular_value_threshold
@@ -186,6 +188,92 @@ def test_regularizers_run_on_every_backend(be, rng):
     assert_allclose(be.host(value), expected_value, rtol=be.tolerance)
     for ours, theirs in zip(gradients, expected, strict=True):
         assert_allclose(be.host(ours), theirs, rtol=be.tolerance, atol=be.tolerance)
+
+
+def each(norm, stack):
+    """The norm of each matrix of a stack by itself, and its gradient."""
+    found = [norm(W) for W in stack]
+    return np.stack([value for value, _ in found]), np.stack([gradient for _, gradient in found])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(3, 2, 5), (3, 5, 2), (2, 3, 3), (1, 2, 4)])
+@pytest.mark.parametrize("norm", [l1, nuclear, nuclear_by_svd])
+def test_norms_of_a_stack_are_those_of_each_matrix(rng, norm, shape, dtype):
+    """Also where one is zero, and where one is not finite, which leaves the others alone."""
+    stack = rng.normal(size=shape).astype(dtype)
+    for last in (1.0, 0.0, np.nan):
+        stack[-1] *= last
+        for ours, theirs in zip(norm(stack), each(norm, stack), strict=True):
+            assert ours.dtype == dtype
+            assert_allclose(ours, theirs, rtol=PRECISION[dtype], atol=PRECISION[dtype])
+    stack[-1] = 1.0
+    stack[-1, 1, 1] = np.inf
+    value, gradient = norm(stack)
+    assert not np.isfinite(value[-1])
+    assert np.isfinite(value[:-1]).all()
+    assert np.isfinite(gradient[:-1]).all()
+    assert norm is l1 or np.isnan(gradient[-1]).all()
+
+
+def test_the_proximal_steps_of_a_stack_are_those_of_each_matrix(rng):
+    stack = rng.normal(size=(3, 2, 5))
+    for step in (soft_threshold, singular_value_threshold):
+        assert_allclose(step(stack, 0.5), np.stack([step(W, 0.5) for W in stack]), rtol=1e-12)
+
+
+def test_the_joint_term_of_stacks_is_that_of_each_model(rng):
+    Ws = [rng.normal(size=(2, *shape)) for shape in ((4, 6), (5, 4), (3, 5))]
+    value, gradients = joint(Ws)
+    for m in range(2):
+        alone, expected = joint([W[m] for W in Ws])
+        assert_allclose(value[m], alone, rtol=1e-12)
+        for ours, theirs in zip(gradients, expected, strict=True):
+            assert_allclose(ours[m], theirs, rtol=1e-12)
+
+
+@pytest.mark.parametrize("models", [1, 50])
+def test_what_counts_as_zero_depends_on_no_other_matrix(models):
+    """In double precision a singular value of ten roundings of the largest counts for a 2 x 2 matrix, of one not."""
+    rounding = np.finfo(np.float64).eps
+    stack = np.stack([np.diag([1.0, 10 * rounding]), np.diag([1.0, rounding])] * models)
+    gradient = nuclear_by_svd(stack)[1]
+    assert_allclose(gradient[::2], np.stack([np.eye(2)] * models), atol=1e-12)
+    assert_allclose(gradient[1::2], np.stack([np.diag([1.0, 0.0])] * models), atol=1e-12)
+
+
+@pytest.mark.parametrize(("small", "kept"), [(1e2, 1.0), (1.0, 0.0), (0.0, 0.0)])
+def test_in_single_precision_what_is_below_1e_5_of_the_largest_counts_as_zero(small, kept):
+    gradient = nuclear(np.diag([1e6, small]).astype(np.float32))[1]
+    assert_allclose(gradient, np.diag([1.0, kept]), atol=1e-6)
+
+
+def test_of_a_zero_matrix_every_norm_is_zero_and_so_is_its_gradient():
+    for dtype in ("float32", "float64"):
+        for norm in (l1, nuclear, nuclear_by_svd):
+            value, gradient = norm(np.zeros((2, 3), dtype))
+            assert value == 0
+            assert not gradient.any()
+
+
+def test_terms_are_added_in_one_order_and_those_of_others_follow_by_name():
+    names = ["zeal", "operator-norms", "margin-bound", "awe", "nuclear", "joint", "l1"]
+    assert in_order(names) == ["l1", "joint", "nuclear", "margin-bound", "operator-norms", "awe", "zeal"]
+
+
+def test_what_a_term_does_not_have_is_refused():
+    params = {"W1": np.ones((2, 2)), "W2": np.ones((3, 3))}
+    for refused, message in (
+        (lambda: Joint(0.1).prox(params, 0.1), "^the term joint has no proximal step$"),
+        (lambda: Joint(0.1).check(CNN()), "^the joint term supports dense networks only, not cnn: take fcnn$"),
+        (
+            lambda: joint(list(params.values())),
+            r"^the joint term needs layers that chain: W2 \(3, 3\) cannot follow W1 \(2, 2\); it is defined for dense",
+        ),
+    ):
+        with pytest.raises(UsageError, match=message):
+            refused()
+    Joint(0.1).check(FCNN())
 
 
 def test_layers_and_their_lambdas_are_read_from_a_table():

@@ -1,6 +1,6 @@
 """Stacks: each model of a stack is trained as it is alone, to rounding, whatever the method."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -11,11 +11,14 @@ from refimpl import SGD, Adam, NumericalError, UsageError
 from refimpl.attacks import FGSM, GNM, PGD
 from refimpl.backend import to_host
 from refimpl.data import Dataset, Split, on
+from refimpl.low_rank import LowRank, LowRankSGD
 from refimpl.networks import CNN, FCNN
 from refimpl.optimizers import Proximal
-from refimpl.regularizers import L1, Joint, MarginBound, Nuclear, OperatorNorms, RankMax, RankMin, SpectralNorm
+from refimpl.parameters import stacked
+from refimpl.regularizers import L1, Batch, Joint, MarginBound, Nuclear, OperatorNorms, RankMax, RankMin, SpectralNorm
+from refimpl.regularizers.stacked import stacked_term
 from refimpl.training import AdversarialInputs, AdversarialWeights, CrossEntropy, Regularized, Schedule, Step, train
-from refimpl.training.stack import stacked_step, train_stack
+from refimpl.training.stack import StackedInputs, stacked_step, train_stack
 
 NETWORK = FCNN((12, 6, 5, 3))
 
@@ -73,6 +76,90 @@ def test_each_model_is_trained_as_it_is_alone(data, method, seeds):
         [alone(seed, *made, optimizer=optimizer) for seed, made in zip(seeds, METHODS[method], strict=True)],
         seeds,
     )
+
+
+def test_a_stack_of_one_is_that_model(data):
+    check(data, [alone(1, *METHODS["l1-joint-pgd"][0], optimizer=SGD(0.1))], (1,))
+
+
+def test_some_models_may_share_their_seed_and_not_others(data):
+    check(data, [alone(seed, *METHODS["natural"][0], optimizer=SGD(0.1)) for seed in (0, 0, 1)], (0, 0, 1))
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        (L1({"W1": 0.1}), None, L1({"W1": 0.3, "W3": 0.2})),
+        (None, Nuclear({"W2": 0.5})),
+        (Joint(0.1), None, Joint(0.2)),
+        (MarginBound(0.1), MarginBound(0.2, 0.1, 0.01)),
+        (RankMin(0.1),),
+    ],
+)
+def test_the_terms_of_a_stack_are_those_of_each_model(rng, terms):
+    models = [NETWORK.init(NUMPY, seed, "float64") for seed in range(len(terms))]
+    batch = Batch(rng.uniform(size=(len(terms), 4, 12)), rng.integers(0, 3, (len(terms), 4)))
+    value, grads = stacked_term(terms, stacked(models)).value_and_grad(stacked(models), batch)
+    for m, term in enumerate(terms):
+        of_model = Batch(batch.x[m], batch.y[m])
+        expected, theirs = term.value_and_grad(models[m], of_model) if term else (0.0, {})
+        assert_allclose(value[m], expected, rtol=1e-12)
+        assert theirs.keys() <= grads.keys()
+        for name, gradient in grads.items():
+            assert_allclose(gradient[m], theirs.get(name, 0 * models[m][name]), rtol=1e-12)
+
+
+@dataclass
+class Watched(Step):
+    seen: list = field(default_factory=list)
+
+    def __call__(self, batch):
+        self.seen.append(batch)
+        return super().__call__(batch)
+
+
+def test_a_stack_is_stepped_as_a_model_is_and_a_shared_batch_is_there_once(data):
+    made = []
+
+    def watch(step):
+        made.append(Watched(**vars(step)))
+        return made[-1]
+
+    steps = [alone(seed, objective(), (), SGD(0.1)) for seed in range(3)]
+    list(train_stack(steps, NETWORK, on(NUMPY, data), [Schedule(2, 16, 0)] * 3, [()] * 3, watch))
+    (step,) = made  # none was set aside
+    assert [(batch.step, batch.new_epoch) for batch in step.seen] == [(t, t in (1, 5)) for t in range(1, 9)]
+    for batch in step.seen:
+        assert batch.x.shape == (3, batch.y.shape[1], 12)
+        assert batch.x.strides[0] == batch.y.strides[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("attacks", "axes"),
+    [
+        ((FGSM(eps=0.1), FGSM(eps=0.1)), [3]),
+        ((PGD(eps=0.1, seed=1), PGD(eps=0.1, seed=2)), [3]),
+        ((PGD(eps=0.1, random_start=True), PGD(eps=0.1, random_start=True)), [2, 2]),
+        ((FGSM(eps=0.1), FGSM(eps=0.2)), [2, 2]),
+        ((FGSM(eps=0.1), PGD(eps=0.1)), [2, 2]),
+    ],
+)
+def test_models_are_attacked_at_once_where_their_attacks_are_alike(monkeypatch, rng, attacks, axes):
+    seen = []
+    for kind in (FGSM, PGD):
+        original = kind.perturb
+        monkeypatch.setattr(
+            kind,
+            "perturb",
+            lambda self, target, x, *rest, original=original: seen.append(x.ndim) or original(self, target, x, *rest),
+        )
+    models = [NETWORK.init(NUMPY, seed) for seed in range(2)]
+    batch = Batch(rng.uniform(size=(2, 4, 12)).astype("f4"), rng.integers(0, 3, (2, 4)))
+    found = StackedInputs(CrossEntropy(NETWORK), NETWORK, attacks, 0.5).perturb(stacked(models), batch)
+    assert seen == axes
+    for m, (model, attack) in enumerate(zip(models, attacks, strict=True)):
+        alone = AdversarialInputs(CrossEntropy(NETWORK), NETWORK, attack, 0.5)
+        assert_allclose(found[m], alone.perturb(model, Batch(batch.x[m], batch.y[m])), rtol=1e-6)
 
 
 def check(data, steps, seeds, accelerate=lambda step: step, tolerance=1e-9):
@@ -151,11 +238,36 @@ def test_it_waits_for_the_device_once_an_epoch(data, method, unchecked):
         (alone(1, objective(), (), SGD(0.2)), "one optimizer"),
         (alone(1, objective(FGSM(eps=0.1)), (), SGD(0.1)), "one kind of objective"),
         (alone(1, objective(weights=0.1), (), SGD(0.1)), "one kind of objective"),
+        (alone(1, CrossEntropy(FCNN((12, 6, 5, 4))), (), SGD(0.1)), "one network"),
+        (alone(1, objective(), (), LowRankSGD(SGD(0.1), LowRank())), "takes each entry by itself: sgd or adam"),
     ],
 )
 def test_models_that_differ_in_more_are_refused(others, words):
     with pytest.raises(UsageError, match=words):
         stacked_step([alone(0, objective(), (), SGD(0.1)), others])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        (objective(FGSM()), objective(FGSM(), fraction=0.5), "one fraction, got 1.0 and others"),
+        (objective(weights=0.1), objective(weights=0.2), "one radius, got 0.1 and others"),
+    ],
+)
+def test_adversaries_that_differ_in_more_than_the_attack_are_refused(one, other, words):
+    with pytest.raises(UsageError, match=words):
+        stacked_step([alone(0, objective, (), SGD(0.1)) for objective in (one, other)])
+
+
+def test_labels_that_the_network_does_not_have_are_refused(data):
+    for name in ("train", "test"):
+        part = getattr(data, name)
+        wrong = replace(data, **{name: Split(part.images, part.labels + 1)})
+        training = train_stack(
+            [alone(0, objective(), (), SGD(0.1))], NETWORK, on(NUMPY, wrong), [Schedule(1, 16, 0)], [()]
+        )
+        with pytest.raises(UsageError, match="labels must be from 0 to 2, got 1 to 3"):
+            next(training)
 
 
 def test_convolutional_models_are_refused():

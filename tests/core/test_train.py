@@ -1,6 +1,7 @@
 """The loop: it learns, it repeats, it continues, it stops on nonsense, and it waits for the device once an epoch."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import fakecupy
 import numpy as np
@@ -15,7 +16,7 @@ from refimpl.data import Dataset, Split, on
 from refimpl.layers.images import scale
 from refimpl.networks import FCNN, loss_gradient, margin_gradients
 from refimpl.optimizers import Proximal
-from refimpl.regularizers import L1, Batch, Joint, MarginBound, Nuclear
+from refimpl.regularizers import L1, Batch, Joint, MarginBound, Nuclear, Regularizer
 from refimpl.runs.config import Config
 from refimpl.theory import autograd_reference as oracle
 from refimpl.training import (
@@ -29,7 +30,7 @@ from refimpl.training import (
     score,
     train,
 )
-from refimpl.training.loop import value_on
+from refimpl.training.loop import epoch_log, slices, value_on
 
 NETWORK = FCNN((100, 12, 12, 12, 10))
 
@@ -321,6 +322,73 @@ def test_the_fake_device_gives_numpys_bits(small):
     assert record.line() == expected.line()
     for name, p in expected.params.items():
         assert_array_equal(record.params[name].get(), p)
+
+
+@dataclass(frozen=True)
+class Twice(Regularizer):
+    """2 for every batch, with a note of its size."""
+
+    seen: list = field(default_factory=list)
+
+    def value_and_grad(self, params, batch):
+        self.seen.append(len(batch.y))
+        return np.array(2.0), {}
+
+
+class TwiceOfData(Twice):
+    of_weights = False
+
+
+@pytest.mark.parametrize(("kind", "examples"), [(Twice, 1), (TwiceOfData, 1500)])
+def test_a_term_of_the_weights_is_evaluated_once_and_one_of_the_data_on_all(rng, kind, examples):
+    images, labels, term = rng.integers(0, 256, (1500, 10, 10), np.uint8), rng.integers(0, 10, 1500), kind()
+    assert value_on(term, NETWORK.init(NUMPY), images, labels) == pytest.approx(2)
+    assert sum(term.seen) == examples
+    assert len(term.seen) == 1 or kind is TwiceOfData
+
+
+@pytest.mark.parametrize(
+    ("losses", "test_loss", "where"),
+    [
+        ([1.0, 2.0, 4.0], 3.0, None),
+        ([1000.0, 1000.0, 1000.0], 1000.0, None),
+        ([1000.5, 2.0, 4.0], 3.0, "batch 1, seed 7: the loss is 1000.5"),
+        ([1.0, 2.0, 1000.5], 3.0, "batch 3, seed 7: the loss is 1000.5"),
+        ([1.0, 2.0, 4.0], 1000.5, "after batch 3, seed 7: the loss is 1000.5"),
+        ([1.0, math.inf, 4.0], 3.0, "batch 2, seed 7: the loss is inf"),
+    ],
+)
+def test_the_log_of_an_epoch(losses, test_loss, where):
+    """Batches of 4, 4 and 2; a loss above 1,000 nats is a run that is lost."""
+    found = {"losses": losses, "test_loss": test_loss, "correct": 3, "terms": {}, "layers": []}
+    if where:
+        with pytest.raises(NumericalError, match=f"^training failed at epoch 2, {where};"):
+            epoch_log(2, found, slices(10, 4), 5, 7, ({}, {}))
+        return
+    log = epoch_log(2, found, slices(10, 4), 5, 7, ({"W1": np.ones(2)}, {"v.W1": np.ones(2)}))
+    assert log.loss == pytest.approx((4 * losses[0] + 4 * losses[1] + 2 * losses[2]) / 10)
+    assert (log.epoch, log.test_loss, log.accuracy) == (2, test_loss, 0.6)
+    expected = f"EpochLog(epoch=2, loss={log.loss}, test_loss={test_loss}, accuracy=0.6, terms={{}}, attacks=None)"
+    assert repr(log) == expected  # no arrays
+    assert log in {log}
+    assert log != replace(log)
+
+
+@pytest.mark.parametrize(("fraction", "n"), [(1.0, 10), (0.3, 3), (0.31, 4), (1e-9, 1)])
+def test_the_first_part_of_a_batch_is_attacked_with_the_starts_of_the_step_and_the_rest_is_clean(rng, fraction, n):
+    attack, at = PGD(eps=0.1, steps=2, random_start=True), NETWORK.gradients(NETWORK.init(NUMPY))
+    batch = Batch(rng.uniform(size=(10, 100)).astype("f4"), rng.integers(0, 10, 10), step=3)
+    found = AdversarialInputs(CrossEntropy(NETWORK), NETWORK, attack, fraction).perturb(at.params, batch)
+    assert_array_equal(found[:n], attack.perturb(at, batch.x[:n], batch.y[:n], attack.starts(3)))
+    assert_array_equal(found[n:], batch.x[n:])
+    assert (found[:n] != batch.x[:n]).any(axis=1).all()
+
+
+@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.1, math.nan])
+def test_a_fraction_of_a_batch_must_make_sense(fraction):
+    assert AdversarialInputs(CrossEntropy(NETWORK), NETWORK, PGD()).fraction == 1
+    with pytest.raises(UsageError, match=f"above 0 and at most 1, got {fraction}"):
+        AdversarialInputs(CrossEntropy(NETWORK), NETWORK, PGD(), fraction)
 
 
 def test_the_value_of_a_term_is_its_mean_over_all_examples_whatever_the_chunks(rng):

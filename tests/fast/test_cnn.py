@@ -95,6 +95,12 @@ def test_a_batch_of_several_microbatches_is_its_parts(rng):
         assert_allclose(fast.loss(y[part])(x[part]), whole[part], rtol=1e-10, atol=1e-14)
 
 
+def squares(logits, y):
+    """The sum of the squared logits of each example, those after its label."""
+    later = np.arange(logits.shape[1]) > y[:, None]
+    return np.sum(later * logits**2, axis=1), 2 * later * logits
+
+
 def test_the_fast_gradients_are_the_taped_ones(rng):
     network = small(activation="tanh")
     params, x, y = problem(rng, network)
@@ -103,6 +109,8 @@ def test_the_fast_gradients_are_the_taped_ones(rng):
     for ours, theirs in zip(fast.margins(y)(x), margin_gradients(network, params, y)(x), strict=True):
         assert_allclose(ours, theirs, rtol=1e-10, atol=1e-13)
     assert_allclose(fast.least_margin(y)(x), taped.least_margin(y)(x), rtol=1e-10)
+    for ours, theirs in zip(fast.value_and_grad(squares, y)(x), taped.value_and_grad(squares, y)(x), strict=True):
+        assert_allclose(ours, theirs, rtol=1e-10, atol=1e-13)
     assert_allclose(fast.logits(x), network.forward(params, x)[0], rtol=1e-10)
     for (loss, grads), (expected_loss, expected) in [(fast.weights(x, y), taped.weights(x, y))]:
         assert_allclose(loss, expected_loss, rtol=1e-12)

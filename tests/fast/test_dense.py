@@ -10,6 +10,7 @@ from strategies import seeds, sizes
 
 from refimpl import UsageError
 from refimpl.fast import accelerate
+from refimpl.layers.loss import one_hot
 from refimpl.networks import FCNN, Gradients, fcnn, loss_gradient, margin_gradients
 
 TOLERANCE = {"float64": 1e-12, "float32": 2e-5}
@@ -31,6 +32,12 @@ def test_the_fast_input_gradient_is_the_taped_one(seed, batch, dtype):
     assert_array_equal(first, kept)
 
 
+def weighted(logits, y, other):
+    """A loss of two labels: half the squared logit of the one minus the logit of the other, of each example."""
+    t, o = (one_hot(one, logits.shape[1], logits.dtype) for one in (y, other))
+    return ((0.5 * t * logits**2) - o * logits).sum(axis=1), t * logits - o
+
+
 @given(seeds, sizes, st.sampled_from(["float64", "float32"]))
 def test_everything_else_is_the_taped_one(seed, batch, dtype):
     rng = np.random.default_rng(seed)
@@ -41,6 +48,10 @@ def test_everything_else_is_the_taped_one(seed, batch, dtype):
     assert_allclose(fast.logits(x), taped.logits(x), **close)
     assert_allclose(fast.least_margin(y)(x), taped.least_margin(y)(x), **close)
     for ours, theirs in zip(fast.margins(y)(x), margin_gradients(NET, params, y)(x), strict=True):
+        assert_allclose(ours, theirs, **close)
+    for ours, theirs in zip(
+        fast.value_and_grad(weighted, y, y[::-1])(x), taped.value_and_grad(weighted, y, y[::-1])(x), strict=True
+    ):
         assert_allclose(ours, theirs, **close)
     (loss, grads), (expected_loss, expected) = fast.weights(x, y), taped.weights(x, y)
     assert_allclose(loss, expected_loss, **close)

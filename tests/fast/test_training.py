@@ -31,6 +31,7 @@ from refimpl.training import (
     Step,
     train,
 )
+from refimpl.training.stack import StackedInputs
 
 TOLERANCE = {"float64": 1e-12, "float32": 2e-5}
 OPTIMIZERS = [SGD(0.1), SGD(0.05, 0.9), Adam(0.01)]
@@ -270,6 +271,23 @@ def test_what_is_derived_from_what_has_a_twin_has_none(rng):
     assert accelerate(data) is data
     step = OtherStep(objective, SGD(), DENSE.init(NUMPY), {})
     assert accelerate(step) is step
+
+
+@pytest.mark.parametrize(("given", "threads"), [((), 1), ((3,), 3)], ids=["usual", "3"])
+def test_every_leaf_has_the_threads_that_are_asked_for(given, threads):
+    natural, network = CrossEntropy(CONVOLUTIONAL), CONVOLUTIONAL
+    attacked = AdversarialInputs(natural, network, FGSM())
+    stack = StackedInputs(natural, network, (FGSM(),), 1.0)
+    params = network.init(NUMPY)
+    assert accelerate(network, *given).threads == threads
+    assert accelerate(natural, *given).threads == threads
+    for objective in (Regularized(natural, ()), attacked, stack, AdversarialWeights(natural, 0.1)):
+        assert accelerate(objective, *given).objective.threads == threads
+        assert getattr(accelerate(objective, *given), "network", accelerate(network, threads)).threads == threads
+    for optimizer in (SGD(), Layerwise()):
+        step = accelerate(Step(attacked, optimizer, params, optimizer.init(params)), *given)
+        taken = getattr(step.objective, "objective", None)
+        assert getattr(taken, "objective", taken).threads == threads
 
 
 def test_low_rank_steps_are_the_readable_ones(rng):

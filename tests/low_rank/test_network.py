@@ -21,6 +21,7 @@ from refimpl.low_rank import LowRank, LowRankNetwork, LowRankSGD, dense, factori
 from refimpl.low_rank.factorization import as_columns, product, tangent
 from refimpl.low_rank.network import factored, factors, init, is_low_rank, ranks
 from refimpl.measures.per_layer import layers
+from refimpl.networks import Network
 from refimpl.rng import stream
 from refimpl.runs.config import Config
 from refimpl.theory import autograd_reference
@@ -149,9 +150,9 @@ def test_gradients_are_autograds_and_the_finite_differences(name, fraction, rng)
         )
 
 
-@pytest.mark.parametrize(("fraction", "formed"), [(0.2, False), (1.0, True)])
+@pytest.mark.parametrize(("fraction", "formed"), [(0.2, False), (0.55, False), (0.6, True), (1.0, True)])
 def test_W_is_formed_only_where_that_is_cheaper(fraction, formed):
-    """r (m + n) against m n: the primitives see the weights V of r rows and U S, or W."""
+    """r (m + n) against m n = 600: the primitives see the weights V of r rows and U S, or W."""
     seen = []
 
     def watched(x, W, b):
@@ -160,7 +161,8 @@ def test_W_is_formed_only_where_that_is_cheaper(fraction, formed):
 
     full = {"W1": np.zeros((20, 30)), "b1": np.zeros(20), "W2": np.zeros((2, 20)), "b2": np.zeros(2)}
     factored(init(NUMPY, 0, full, fraction, "float64"))([], watched, 1, np.ones((3, 30)))
-    assert seen == ([(20, 30)] if formed else [(4, 30), (20, 4)])
+    r = round(20 * fraction)
+    assert seen == ([(20, 30)] if formed else [(r, 30), (20, r)])
 
 
 def test_a_convolution_in_factors_is_two_convolutions(rng):
@@ -442,7 +444,9 @@ def test_filters_are_drawn_in_factors_and_their_mean_is_that_of_S():
     network, params = low_rank("lenet5"), net("lenet5", seed=4)
     means = network.first_means(4)
     for i in (1, 2):
-        assert_allclose(means[f"W{i}"], np.diag(params[f"S{i}"]).mean(), rtol=1e-12)
+        s = np.diag(params[f"S{i}"])
+        assert_allclose(means[f"W{i}"], s.mean(), rtol=1e-12)
+        assert_array_equal(s, np.sort(np.abs(s))[::-1])
 
 
 def test_networks_and_optimizers_without_factors_are_refused():
@@ -450,3 +454,17 @@ def test_networks_and_optimizers_without_factors_are_refused():
         LowRankSGD(Adam(), LowRank(0.5))
     with pytest.raises(UsageError, match="above 0 % and at most 100 % of the full rank, got 0 %"):
         LowRankNetwork(FCNN(), 0.0)
+    with pytest.raises(UsageError, match="low-rank training supports fcnn, cnn and lenet5, not other"):
+        LowRankNetwork(Other(), 0.5)
+
+
+class Other(Network):
+    name = "other"
+    init = forward = hidden = None
+
+
+@pytest.mark.parametrize(("name", "pixels"), [("fcnn", 12), ("cnn", 100)])
+def test_inputs_of_another_size_or_type_are_refused(name, pixels):
+    for bad in (np.zeros((2, pixels + 1)), np.zeros((0, pixels)), np.zeros((2, pixels), np.float32)):
+        with pytest.raises(UsageError, match=rf"expected inputs float64\(1 or more, {pixels}\), got {bad.dtype}"):
+            low_rank(name).forward(net(name), bad)

@@ -129,6 +129,23 @@ def test_an_epoch_as_a_string_is_refused_though_its_hash_is_right(path, tmp_path
         read(tmp_path / "c.safetensors")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors: {("X" if name == "W1" else name): x for name, x in tensors.items()},
+        lambda tensors: tensors | {"W1": tensors["W1"].reshape(6, 4)},
+        lambda tensors: tensors | {"W1": tensors["W1"].view(np.int32)},
+    ],
+    ids=["name", "shape", "type"],
+)
+def test_the_hash_is_of_names_shapes_and_types_too(path, tmp_path, change):
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    save_file(change(load_file(path)), tmp_path / "c.safetensors", metadata)
+    with pytest.raises(DataError, match="does not have the SHA-256 it was written with"):
+        read(tmp_path / "c.safetensors")
+
+
 def test_a_checkpoint_knows_its_hash(path, checkpoint):
     found = read(path)
     with safe_open(path, framework="numpy") as file:
@@ -173,6 +190,15 @@ def test_another_configuration_is_refused(checkpoint, widths, dtype, message):
     expected = Checkpoint(0, fcnn.init(NUMPY, widths=widths, dtype=dtype), {})
     with pytest.raises(DataError, match=message):
         check_shapes(checkpoint, expected, "here")
+
+
+def test_the_tensors_of_the_same_configuration_come_in_its_order(checkpoint):
+    backwards = checkpoint._replace(
+        params=dict(reversed(checkpoint.params.items())), state=dict(reversed(checkpoint.state.items()))
+    )
+    found = check_shapes(backwards, checkpoint, "here")
+    assert_same(found, checkpoint)
+    assert (list(found.params), list(found.state)) == (list(checkpoint.params), list(checkpoint.state))
 
 
 def test_tensors_too_many_are_refused(checkpoint):
