@@ -26,7 +26,7 @@ from .stacked import StackedGradients
 Buffers = DenseBuffers | CNNBuffers
 
 
-def buffers(network: Network, params: Params, x: Float[np.ndarray, "batch n"], threads: int = 1) -> Buffers:
+def buffers(network: Network, params: Params, x: Float[np.ndarray, "batch n"], threads: int) -> Buffers:
     """The arrays for inputs like x. Raises `UsageError` as `forward` does."""
     if isinstance(network, CNN):
         network.check(params, x)

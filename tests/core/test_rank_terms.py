@@ -1,6 +1,7 @@
 """Effective rank, spectral norm and conditioning as terms: what they see, and what they leave alone."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -75,13 +76,14 @@ def test_gradients_are_the_slopes(f, W, seed):
 
 @pytest.mark.parametrize("f", [rank, spectral_norm, conditioning])
 def test_zero_has_no_gradient_and_what_is_not_finite_gives_nan(f):
-    for shape in ((2, 3), (3, 2)):
+    for shape in ((2, 3), (3, 2), (1, 4)):
         value, gradient = f(np.zeros(shape))
         assert value == 0
         assert not gradient.any()
-        for one in (np.zeros(shape), np.ones(shape)):
-            one[1, 1] = np.nan
-            value, gradient = f(one)
+        for one, bad in product((np.zeros(shape), np.ones(shape)), (np.nan, np.inf)):
+            one[-1, 1] = bad
+            with np.errstate(invalid="ignore"):
+                value, gradient = f(one)
             assert np.isnan(value)
             assert np.isnan(gradient).all()
 

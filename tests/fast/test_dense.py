@@ -61,6 +61,18 @@ def test_everything_else_is_the_taped_one(seed, batch, dtype):
         assert_allclose(gradient, expected[name], **close)
 
 
+@pytest.mark.parametrize("label", range(4))
+def test_logits_of_thousands_neither_overflow_nor_vanish(rng, label):
+    """The loss is the distance of the largest logit, that of the gradients the difference of two rows of weights."""
+    params = NET.init(NUMPY, 1, "float64")
+    params["b3"][:] = (2000.0, -2000.0, 0.0, 500.0)
+    x, y = rng.uniform(size=(3, 12)), np.full(3, label)
+    fast, taped = FAST.gradients(params), Gradients(NET, params)
+    z = taped.logits(x)
+    assert_allclose(fast.weights(x, y)[0], np.mean(z[:, 0] - z[:, label]), rtol=1e-12)
+    assert_allclose(fast.loss(y)(x), taped.loss(y)(x), rtol=1e-12)
+
+
 def test_other_arrays_than_numpys_get_the_readable_gradients():
     assert type(FAST.gradients(NET.init(FAKE))) is Gradients
     assert type(FAST.gradients(NET.init(NUMPY))) is not Gradients

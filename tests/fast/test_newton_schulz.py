@@ -66,25 +66,28 @@ def test_singular_values_far_apart_cost_no_accuracy(rng, condition):
         assert_allclose(polar(), nuclear_by_svd(W.astype(np.float64))[1], atol=1e-5)
 
 
-def test_one_eigenproblem_an_epoch_and_one_more_after_a_jump(rng, monkeypatch):
+@pytest.mark.parametrize("wide", [True, False])
+def test_one_eigenproblem_an_epoch_and_one_more_after_a_jump(rng, monkeypatch, wide):
     solved = []
     original = newton_schulz.inverse_sqrt
     monkeypatch.setattr(newton_schulz, "inverse_sqrt", lambda W: solved.append(W) or original(W))
-    W = np.linalg.qr(rng.normal(size=(50, 8)))[0].T.astype(np.float32).copy()
-    polar = NewtonSchulzPolar(W)
+    tall = np.linalg.qr(rng.normal(size=(50, 8)))[0].astype(np.float32)
+    W = tall.T.copy() if wide else tall.T
+    polar = NewtonSchulzPolar(W if wide else tall)
     for _ in range(10):
         polar()
         W += np.float32(1e-4) * rng.normal(size=W.shape).astype(np.float32)
     assert len(solved) == 1
     W[...] = np.linalg.qr(rng.normal(size=(50, 8)))[0].T * np.linspace(1, 3, 8)[:, None]
-    assert_allclose(polar(), nuclear(W)[1], atol=1e-6)
+    assert_allclose(polar() if wide else polar().T, nuclear(W)[1], atol=1e-6)
     assert len(solved) == 2
+    assert all(A.shape == (8, 50) for A in solved)
 
 
 def test_it_ends_where_it_leaves_no_more_than_is_accurate():
     """Between singular values of the ratio k, a residual leaves (k - 1)^2 / 4k of itself; far apart it is not tried."""
     for k in (1.5, 2.0, 4.9):
-        polar = NewtonSchulzPolar(np.diag([1.0, k, 1.2]).astype(np.float32))
+        polar = NewtonSchulzPolar(3 * np.diag([1.0, k, 1.2]).astype(np.float32))
         polar()
         assert polar.close * (k - 1) ** 2 / (4 * k) == pytest.approx(newton_schulz.ACCURATE, rel=1e-5)
     polar = NewtonSchulzPolar(np.eye(3, dtype=np.float32))
@@ -92,12 +95,13 @@ def test_it_ends_where_it_leaves_no_more_than_is_accurate():
     assert polar.close == newton_schulz.CLOSE
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 @pytest.mark.parametrize(("condition", "problems"), [(4.9, 1), (5.1, 3), (5.9, 3)])
-def test_an_eigenproblem_a_call_where_singular_values_are_far_apart(monkeypatch, condition, problems):
+def test_an_eigenproblem_a_call_where_singular_values_are_far_apart(monkeypatch, condition, problems, scale):
     solved = []
     original = newton_schulz.inverse_sqrt
     monkeypatch.setattr(newton_schulz, "inverse_sqrt", lambda W: solved.append(W) or original(W))
-    polar = NewtonSchulzPolar(np.diag([condition, 1.0]).astype(np.float32))
+    polar = NewtonSchulzPolar(scale * np.diag([condition, 1.0]).astype(np.float32))
     for _ in range(3):
         polar()
     assert len(solved) == problems

@@ -38,16 +38,33 @@ def test_so_do_blocks_of_rows_of_many_models(rng, models, batch):
     assert_allclose(out, np.einsum("mn,bn->mb", W, x), rtol=1e-12, atol=1e-12)
 
 
-def test_only_a_small_weight_is_multiplied_in_blocks():
-    assert SMALL[0] * SMALL[1] * products.EXAMPLES <= products.MULTIPLICATIONS < LARGE[0] * LARGE[1] * products.EXAMPLES
+@pytest.mark.parametrize(
+    ("shape", "batch", "blocks"),
+    [(SMALL, 31, 0), (SMALL, 100, 3), (LARGE, 100, 0), ((1, 31_250), 32, 1), ((1, 31_251), 32, 0)],
+)
+def test_only_a_small_weight_is_multiplied_by_32_examples_at_a_time(monkeypatch, shape, batch, blocks):
+    """At most a million multiplications in a block; the rest in one piece."""
+    W, x, seen = np.zeros(shape, np.float32), np.zeros((batch, shape[1]), np.float32), []
+    matmul = np.matmul
+    monkeypatch.setattr(products, "in_blocks", lambda: True)
+    monkeypatch.setattr(np, "matmul", lambda a, b, out: seen.append(out.shape) or matmul(a, b, out=out))
+    products.outputs(W, x, out=np.empty((shape[0], batch), np.float32))
+    rest = batch - 32 * blocks
+    assert seen == [(blocks, shape[0], 32)] * (blocks > 0) + [(shape[0], rest)] * (rest > 0)
 
 
 @pytest.mark.parametrize(
     ("rows", "size", "expected"),
-    [(1600, 288 * 32, 100), (10_816, 9 * 32, 2704), (100, 10, 100), (31, 10**5, 31), (1600, 2 * 10**6, 1600)],
+    [
+        *[(1600, 288 * 32, 100), (10_816, 9 * 32, 2704), (100, 10, 100), (31, 10**5, 31), (1600, 2 * 10**6, 1600)],
+        *[(64, 32_258, 16), (221, 66_666, 221)],
+    ],
 )
 def test_as_many_rows_are_multiplied_at_a_time_as_divide_all_and_make_a_small_product(rows, size, expected):
-    """Those of the paper's blocks for 16 images; few enough for one product; a prime; a weight that is too large."""
+    """Those of the paper's blocks for 16 images; few enough for one product; a prime; a weight that is too large.
+
+    At most 31 rows, of which half make 16 whole blocks; at most 15, which would be blocks of 13.
+    """
     found = products.rows_at_a_time(rows, size)
     assert found == expected
     assert rows % found == 0

@@ -14,13 +14,16 @@ from refimpl import SGD, Adam, NumericalError
 from refimpl.attacks import FGSM, GNM, PGD
 from refimpl.backend import namespace, to_host
 from refimpl.data import Dataset, Split, on
-from refimpl.fast import accelerate
-from refimpl.fast.training import FastCrossEntropy, Flat, FlatStep, GatheredExamples, views
+from refimpl.fast import accelerate, newton_schulz
+from refimpl.fast.stacked import FastStackedNuclear
+from refimpl.fast.training import FastCrossEntropy, Flat, FlatOptimizer, FlatStep, GatheredExamples, views
 from refimpl.layers.images import scale
 from refimpl.low_rank import LowRank, LowRankNetwork, LowRankSGD
 from refimpl.networks import CNN, FCNN
 from refimpl.optimizers import Optimizer, Proximal
-from refimpl.regularizers import L1, Conditioning, Joint, MarginBound, Nuclear, OperatorNorms, RankMin
+from refimpl.parameters import stacked
+from refimpl.regularizers import L1, Batch, Conditioning, Joint, MarginBound, Nuclear, OperatorNorms, RankMin
+from refimpl.regularizers.stacked import StackedNorm, stacked_term
 from refimpl.training import (
     AdversarialInputs,
     AdversarialWeights,
@@ -316,6 +319,38 @@ def test_a_step_leaves_the_parameters_it_began_with(rng):
     accelerate(Step(CrossEntropy(DENSE), SGD(0.1), params, {}))(data.batch(np.arange(10), np.float32))
     for name, p in params.items():
         assert_array_equal(p, copy[name])
+
+
+def test_gradients_in_another_order_than_the_parameters_are_taken_by_name(rng):
+    params = {"W1": rng.normal(size=(2, 3)), "b1": rng.normal(size=2)}
+    grads = {"b1": rng.normal(size=2), "W1": rng.normal(size=(2, 3))}
+    for kind in (dict, Flat):
+        moved, _ = FlatOptimizer(SGD(0.5)).update(Flat(params), kind(grads), {}, 1)
+        for name, p in params.items():
+            assert_allclose(moved[name], p - 0.5 * grads[name], rtol=1e-12)
+
+
+def test_the_nuclear_norm_is_carried_on_within_an_epoch_at_the_same_parameters(rng, monkeypatch):
+    solved, original = [], newton_schulz.inverse_sqrt
+    monkeypatch.setattr(newton_schulz, "inverse_sqrt", lambda W: solved.append(W) or original(W))
+    term, batch = Nuclear({"W1": 0.5}), Batch(np.zeros((1, 9)), np.zeros(1, int))
+    first, second = ({"W1": (seed + np.eye(4, 9)).astype(np.float32)} for seed in (0.0, 0.1))
+    fast = accelerate(term)
+    for params, new_epoch, problems in ((first, True, 1), (first, False, 1), (second, False, 2), (second, True, 3)):
+        value, grads = fast.value_and_grad(params, batch._replace(new_epoch=new_epoch))
+        expected, theirs = term.value_and_grad(params, batch)
+        assert_allclose(value, expected, rtol=1e-6)
+        assert_allclose(grads["W1"], theirs["W1"], atol=1e-6)
+        assert len(solved) == problems
+
+
+def test_the_nuclear_norm_of_a_stack_has_a_twin_in_single_precision():
+    for term, dtype, kind in (
+        (Nuclear({"W1": 0.1}), "float32", FastStackedNuclear),
+        (Nuclear({"W1": 0.1}), "float64", StackedNorm),
+        (L1({"W1": 0.1}), "float32", StackedNorm),
+    ):
+        assert type(accelerate(stacked_term((None, term), stacked([DENSE.init(NUMPY, 0, dtype)] * 2)))) is kind
 
 
 def test_flat_parameters_are_views_of_one_vector(rng):
