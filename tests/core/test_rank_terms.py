@@ -15,7 +15,7 @@ from refimpl import UsageError, fcnn
 from refimpl.low_rank import LowRank, LowRankNetwork
 from refimpl.measures import effective_rank
 from refimpl.networks import CNN, FCNN
-from refimpl.regularizers import Batch, Conditioning, OperatorNorms, RankMax, RankMin, SpectralNorm
+from refimpl.regularizers import Batch, Conditioning, OperatorNorms, RankMax, RankMin, SpectralNorm, nuclear
 from refimpl.regularizers.conditioning import conditioning
 from refimpl.regularizers.rank_min import rank
 from refimpl.regularizers.spectral_norm import spectral_norm
@@ -86,6 +86,20 @@ def test_zero_has_no_gradient_and_what_is_not_finite_gives_nan(f):
                 value, gradient = f(one)
             assert np.isnan(value)
             assert np.isnan(gradient).all()
+
+
+@pytest.mark.parametrize("f", [spectral_norm, conditioning, nuclear])
+@pytest.mark.parametrize("shape", [(2, 5), (5, 2)])
+def test_the_smaller_gram_matrix_is_decomposed_and_no_matrix_that_is_not_finite(monkeypatch, f, shape):
+    """With which LAPACK may not come to an end."""
+    seen, eigh = [], np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda A: seen.append((A.shape, np.isfinite(A).all())) or eigh(A))
+    W = np.ones(shape, np.float32)
+    f(W)
+    W[1, 1] = np.inf
+    with np.errstate(invalid="ignore"):
+        f(W)
+    assert seen == [((2, 2), True)] * 2
 
 
 def test_rank_min_lowers_and_rank_max_raises_the_rank_and_the_cap_only_the_norm():
