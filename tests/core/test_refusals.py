@@ -59,9 +59,11 @@ def test_training_refuses_labels_that_the_network_does_not_have(rng):
     images = rng.integers(0, 256, (20, 3, 4), np.uint8)
     for train_label, test_label in ((4, 0), (0, 4)):
         data = Examples(images, np.full(20, train_label), images, np.full(20, test_label))
-        step = Step(CrossEntropy(NET), SGD(0.1), NET.init(NUMPY), {})
+        params = NET.init(NUMPY)
+        step = Step(CrossEntropy(NET), SGD(0.1), params, {})
         with pytest.raises(UsageError, match="labels must be from 0 to 3, got 4 to 4"):
             next(train(step, NET, data, Schedule(1, 10, 0)))
+        assert step.params is params  # before any step
 
 
 @pytest.mark.parametrize("bad", [(0, 12), (3, 11)])

@@ -259,15 +259,17 @@ def test_adversaries_that_differ_in_more_than_the_attack_are_refused(one, other,
         stacked_step([alone(0, objective, (), SGD(0.1)) for objective in (one, other)])
 
 
-def test_labels_that_the_network_does_not_have_are_refused(data):
+def test_labels_that_the_network_does_not_have_are_refused_before_any_step(data):
     for name in ("train", "test"):
-        part = getattr(data, name)
-        wrong = replace(data, **{name: Split(part.images, part.labels + 1)})
+        part, seen = getattr(data, name), []
+        wrong = on(NUMPY, replace(data, **{name: Split(part.images, part.labels + 1)}))
+        steps = [alone(0, objective(), (), SGD(0.1))]
         training = train_stack(
-            [alone(0, objective(), (), SGD(0.1))], NETWORK, on(NUMPY, wrong), [Schedule(1, 16, 0)], [()]
+            steps, NETWORK, wrong, [Schedule(1, 16, 0)], [()], lambda step, seen=seen: Watched(**vars(step), seen=seen)
         )
         with pytest.raises(UsageError, match="labels must be from 0 to 2, got 1 to 3"):
             next(training)
+        assert not seen
 
 
 def test_convolutional_models_are_refused():
