@@ -28,6 +28,7 @@ from refimpl.attacks import (
     gnm,
     lora_pgd,
     noise,
+    pgd_l2,
     random_signs,
     verify,
 )
@@ -112,6 +113,8 @@ def test_attacks_with_their_settings_refuse_half_precision(attack):
         (lambda: deepfool(None, np.zeros((1, 2)), steps=0), "an attack needs at least one step, got 0"),
         (lambda: lora_pgd(steep, np.zeros((1, 4)), random_factors(RNG(0), np.zeros((1, 4)), (1, 2, 2), 1), eps=0.1,
                           steps=0), "an attack needs at least one step, got 0"),
+        (lambda: gnm(None, np.zeros((1, 2)), eps=0.1, steps=0), "an attack needs at least one step, got 0"),
+        (lambda: pgd_l2(None, np.zeros((1, 2)), eps=0.1, step_size=0.1, steps=0), "at least one step, got 0"),
         (lambda: truncated_factors(np.zeros((1, 39)), SHAPE, 1), "images of shape (2, 4, 5) do not have 39 pixels"),
         (lambda: truncated_factors(np.zeros((1, 40)), SHAPE, 5), "the rank must be from 1 to 4"),
         (lambda: number_of(0, SHAPE), "the rank must be from 1 to 4, the image's full rank, got 0"),
