@@ -18,7 +18,7 @@ from hypothesis import settings
 from jaxtyping import config
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
-settings.register_profile("dev", deadline=None, max_examples=25)
+settings.register_profile("dev", deadline=None, max_examples=20)
 settings.register_profile("brief", derandomize=True, deadline=None, max_examples=5)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))

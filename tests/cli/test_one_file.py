@@ -216,6 +216,7 @@ def test_its_options_are_in_the_help_and_take_no_name_from_refimpls_own(refimpl,
     assert "--attack-momentum belongs to mine, not to pgd" in said
 
 
+@pytest.mark.slow
 def test_what_a_package_adds_by_entry_points_is_there_in_every_process(installed):
     installed(*TRAIN)
     table = read_table(Path("run/config.toml").read_text(), "")

@@ -75,6 +75,7 @@ def test_verify_gradients_and_json(found):
     assert found["statements"][0]["outcome"] == "holds"
 
 
+@pytest.mark.slow
 def test_verify_finds_the_same_in_any_number_of_processes(refimpl):
     def found(jobs):
         arguments = ("eq-3", "p-eps-one", "fgsm", "gradients", "--examples", 10, "--seed", 5, "--json", "--jobs", jobs)

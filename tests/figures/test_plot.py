@@ -66,6 +66,7 @@ def test_every_picture_is_drawn_in_each_format_with_its_numbers(drawn):
         assert path.suffix == ".csv" or path.read_bytes()[:4] == beginnings[path.suffix]
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(refimpl, run, drawn, tmp_path):
     refimpl("plot", run, "--out", tmp_path, "--format", "png,pdf,svg")
     for path in drawn.iterdir():

@@ -135,7 +135,7 @@ def test_no_structure_of_toml_ends_in_a_traceback(run):
 def test_no_bytes_end_in_a_traceback(run, name):
     path = run.folder / name
     content = path.read_bytes()
-    step = max(len(content) // 100, 1)
+    step = max(len(content) // 50, 1)
     places = range(0, len(content), step)
     cut = [content[:n] for n in places]
     flipped = [content[:n] + bytes([content[n] ^ 1 << (n % 8)]) + content[n + 1 :] for n in places]
