@@ -47,7 +47,7 @@ def test_one_closure_serves_several_threads(rng, network):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded", "ignore:os.fork.. was called")  # JAX, where it is
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded")
 def test_a_child_does_not_wait_for_its_parents_threads(rng):
     params = SMALL_CNN.init(NUMPY)
     x, y = rng.uniform(size=(40, 196)).astype(np.float32), rng.integers(0, 4, 40)
