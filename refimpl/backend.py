@@ -14,11 +14,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
 from jaxtyping import Float
+from threadpoolctl import threadpool_info
 
 from .errors import BackendError, UsageError
 
@@ -284,6 +286,18 @@ def _reason(error: BaseException) -> str:
     error = error.__cause__ or error
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
+
+
+def numpy_kernel() -> str | None:
+    """The kernel of the OpenBLAS that NumPy multiplies with, `SkylakeX` say; SciPy brings another OpenBLAS.
+
+    None where NumPy's BLAS does not tell, or cannot be told from others.
+    """
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    bundled = str(Path(np.__file__).resolve().parent)  # in numpy.libs beside it, or in numpy/.dylibs
+    own = [pool for pool in pools if str(Path(pool["filepath"]).resolve()).startswith(bundled)]
+    own = own or (pools if len(pools) == 1 else [])
+    return own[0].get("architecture") if own else None
 
 
 def describe_gpu() -> dict[str, str]:

@@ -15,8 +15,7 @@ DOCS = sorted((ROOT / "docs").rglob("*.py"))
 SOURCES = [*LIBRARY, *sorted((ROOT / "cli").rglob("*.py")), *FIGURES, *DOCS]
 
 CORE = (
-    *("errors", "blas", "backend", "tape", "rng", "atomic", "registry", "settings", "parameters"),
-    *("validation", "tables"),
+    *("errors", "backend", "tape", "rng", "atomic", "registry", "settings", "parameters", "validation", "tables"),
     *("layers", "networks", "attacks", "regularizers", "optimizers", "measures", "training"),
 )
 """From the ground up: a package imports from those before it, and from itself."""

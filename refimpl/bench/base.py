@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 
 from threadpoolctl import threadpool_limits
 
-from ..backend import Backend, Params, describe_gpu
+from ..backend import Backend, Params, describe_gpu, numpy_kernel
 from ..backend import backend as make_backend
-from ..blas import numpy_kernel
 from ..data import Dataset, Split, load, resolve
 from ..networks import CNN, NETWORKS, Gradients, Network
 from ..registry import Registry

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float
 
-from ..blas import numpy_kernel
+from ..backend import numpy_kernel
 
 AVX512 = ("SkylakeX", "Cooperlake", "SapphireRapids")
 """The kernels, as OpenBLAS names them, that have some for small matrices."""

@@ -12,8 +12,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_info
 
-from ..backend import cupy_trouble, describe_gpu
-from ..blas import numpy_kernel
+from ..backend import cupy_trouble, describe_gpu, numpy_kernel
 
 PACKAGES = ("refimpl", "numpy", "scipy", "array-api-compat", "safetensors")
 
@@ -60,7 +59,7 @@ def kernel_remark() -> str | None:
     if not chosen:
         return None
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
-    code = "from refimpl.blas import numpy_kernel; print(numpy_kernel())"
+    code = "from refimpl.backend import numpy_kernel; print(numpy_kernel())"
     fresh = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     ours, usual = str(numpy_kernel()), fresh.stdout.strip()
     if ours == usual:

@@ -15,13 +15,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from refimpl.backend import backend
+from refimpl.backend import backend, numpy_kernel
 from refimpl.bench import BENCHMARKS, Benchmark, interleave, peers, row, stack
 from refimpl.bench.attack import ATTACKS
 from refimpl.bench.memory import peak_bytes
 from refimpl.bench.timing import THREAD_VARIABLES, pinned
 from refimpl.bench.train import NAMES, Ours, Task
-from refimpl.blas import numpy_kernel
 from refimpl.data import load
 from refimpl.networks import CNN, FCNN, LeNet5
 from refimpl.optimizers import SGD
@@ -279,19 +278,19 @@ def test_the_kernel_is_that_of_numpys_blas_and_not_scipys(monkeypatch):
     scipys = {"user_api": "blas", "filepath": f"{site}/scipy.libs/libscipy_openblas.so", "architecture": "Haswell"}
     openmp = {"user_api": "openmp", "filepath": "/usr/lib/libgomp.so"}
     for pools in ([own, scipys, openmp], [scipys, openmp, own]):
-        monkeypatch.setattr("refimpl.blas.threadpool_info", lambda pools=pools: pools)
+        monkeypatch.setattr(sys.modules["refimpl.backend"], "threadpool_info", lambda pools=pools: pools)
         assert numpy_kernel() == "SkylakeX"
     elsewhere = {**own, "filepath": "/usr/lib/libopenblas.so"}
-    monkeypatch.setattr("refimpl.blas.threadpool_info", lambda: [elsewhere, openmp])
+    monkeypatch.setattr(sys.modules["refimpl.backend"], "threadpool_info", lambda: [elsewhere, openmp])
     assert numpy_kernel() == "SkylakeX"
-    monkeypatch.setattr("refimpl.blas.threadpool_info", lambda: [elsewhere, scipys])
+    monkeypatch.setattr(sys.modules["refimpl.backend"], "threadpool_info", lambda: [elsewhere, scipys])
     assert numpy_kernel() is None
 
 
 def test_a_kernel_below_the_processors_is_remarked():
     assert kernel_remark() is None
     code = (
-        "from refimpl.blas import numpy_kernel; from refimpl.runs.manifest import kernel_remark; "
+        "from refimpl.backend import numpy_kernel; from refimpl.runs.manifest import kernel_remark; "
         "print(numpy_kernel(), kernel_remark())"
     )
     usual, _ = in_fresh_process(code).split(maxsplit=1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ties import CLOSE, NETS, apart, check_greys, check_place, clothes
 
-from refimpl.blas import numpy_kernel
+from refimpl.backend import numpy_kernel
 from refimpl.fast import accelerate
 
 both = pytest.mark.parametrize("net", NETS, ids=["valid", "same"])
