@@ -30,7 +30,7 @@ from ..settings import PIXELS
 from .assumptions import ASSUMPTIONS
 from .plan import CONTROL, PROFILES, SOURCE, Experiment
 
-ARCH, ASSUMPTION, FOLDER = "fcnn", "adam", "fcnn-contrary"
+ARCH, ASSUMPTION, FOLDER = "fcnn", "adam-clipped", "fcnn-contrary"
 RESULT = RECORD = "contrary.json"
 EPS = 0.05
 """The paper's budget (Section 5)."""
