@@ -13,6 +13,7 @@ from refimpl.data import REGISTRY, find
 from refimpl.errors import DataError, UsageError, VerdictError
 from refimpl.experiments import (
     ASSUMPTIONS,
+    JUDGED,
     PROFILES,
     TOLERANCE,
     TOLERANCE_REASON,
@@ -45,6 +46,8 @@ from .executors import cluster, processes
 from .main import INTERRUPTED
 from .session import sigterm_interrupts
 
+FITS_BEST = " or ".join(dict.fromkeys(best for _, best in JUDGED.values()))
+
 
 @click.command()
 @click.option(
@@ -55,7 +58,7 @@ from .session import sigterm_interrupts
 @click.option(
     "--assumption", "assumptions", type=click.Choice(sorted({name for of in ASSUMPTIONS.values() for name in of})),
     multiple=True,
-    help="Where the paper is silent. [default: literal; and what fits best, adam-long or half-clean]",
+    help=f"Where the paper is silent. [default: literal; and what fits best, {FITS_BEST}]",
 )  # fmt: skip
 @click.option(
     "--method", "methods", type=click.Choice(sorted({name for arch in PAPERS for name in methods_of(arch)})),

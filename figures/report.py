@@ -78,7 +78,8 @@ def _facts(found: dict[str, Any], root: Path) -> dict[str, str]:
     """Seeds of the numbers; version, dates and machines of the runs."""
     numbers = [row["n"] for row in found["numbers"]]
     known = _listed({int(seed) for row in found["numbers"] for seed in row.get("by_seed", {})})
-    seeds = known or f"{min(numbers, default=0)} to {max(numbers, default=0)} of each method"
+    least, most = min(numbers, default=0), max(numbers, default=0)
+    seeds = known if known and least == most else f"{known}: {least} to {most} of each method".removeprefix(": ")
     manifests = [run.manifest for run in list_runs(root)]
     if not manifests:
         return {"seeds": seeds, "runs": f"not in {root.name}"}

@@ -35,7 +35,7 @@ PROFILES = {
                      {"fcnn": (3, 2), "cnn": (3, 2)}),
     "quick": Profile("real data, one seed, fewer epochs, about 15 minutes on two cores",
                      {"fcnn": "mnist", "cnn": "fashion-mnist"}, (0,), {"fcnn": (60, 15), "cnn": (10, 1)}),
-    "paper": Profile("real data, three seeds", {"fcnn": "mnist", "cnn": "fashion-mnist"}, (0, 1, 2)),
+    "paper": Profile("real data, five seeds", {"fcnn": "mnist", "cnn": "fashion-mnist"}, (0, 1, 2, 3, 4)),
 }  # fmt: skip
 
 

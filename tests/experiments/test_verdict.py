@@ -68,8 +68,8 @@ def test_one_seed_or_an_interval_around_zero_decides_nothing_and_two_assumptions
     noisy = [result("l1-0.01", s, rank=4 + (-1) ** s) for s in range(4)] + [result(CONTROL, s) for s in range(4)]
     assert rows(verdict(noisy), "c")["verdict"] == UNDECIDED
     runs = [result("l1-0.01", s, "literal", rank=3.0 + 0.01 * s) for s in range(3)]
-    runs += [result("l1-0.01", s, "adam-long", rank=5.0 + 0.01 * s) for s in range(3)]
-    runs += [result(CONTROL, s, assumption) for s in range(3) for assumption in ("literal", "adam-long")]
+    runs += [result("l1-0.01", s, "adam-clipped", rank=5.0 + 0.01 * s) for s in range(3)]
+    runs += [result(CONTROL, s, assumption) for s in range(3) for assumption in ("literal", "adam-clipped")]
     assert rows(verdict(runs), "c")["verdict"] == DEPENDS
     assert rows(verdict(runs), "e")["verdict"] == UNDECIDED  # nothing ran for it
 
@@ -162,12 +162,12 @@ def without_seeds(found):
 
 
 def test_what_was_better_on_record_is_named():
-    good = paper([result("natural", s, accuracy=0.95, pgd=0.97 + 0.001 * s) for s in range(3)])
-    bad = paper([result("natural", s, accuracy=0.9, pgd=0.97 + 0.001 * s) for s in range(3)])
+    good = paper([result("natural", s, accuracy=0.95, pgd=0.97 + 0.001 * s) for s in range(5)])
+    bad = paper([result("natural", s, accuracy=0.9, pgd=0.97 + 0.001 * s) for s in range(5)])
     assert compare(good, good).worse == compare(good, bad).worse == []
     for recorded in (good, without_seeds(good)):
         assert compare(bad, recorded).worse == ["fcnn literal natural: 0.9000, was 0.9500"]
-    fooled = paper([result("natural", s, pgd=0.5 + 0.001 * s) for s in range(3)])
+    fooled = paper([result("natural", s, pgd=0.5 + 0.001 * s) for s in range(5)])
     assert compare(fooled, good).worse == ["claim j: not supported, was supported"]
 
 
