@@ -6,15 +6,21 @@ from typing import Any
 import click
 
 from refimpl.bench import BENCHMARKS, Benchmark, Row
+from refimpl.data import NAMES
+from refimpl.networks import NETWORKS
 
 from . import options
 from .console import note, report, table
-from .derived import options_of
+from .derived import Name, options_of
+from .help import SummarizedGroup
 
 HIDDEN = ("name", "peer", "repeats", "threads", "device", "numpy_kernel")
 
+COMPLETED = {"dataset": lambda: ("auto", *NAMES), "arch": NETWORKS.names}
+"""Options whose values the shell completes."""
 
-class Benchmarks(click.Group):
+
+class Benchmarks(SummarizedGroup):
     """A command for each benchmark that is registered, with its settings as options."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -38,7 +44,11 @@ def _command(name: str, kind: type[Benchmark]) -> click.Command:
         else:
             _show(rows)
 
-    params = [*options_of({name: kind}, "Options", ()), *options.parameters(options.as_json())]
+    derived = options_of({name: kind}, "Options", ())
+    for option in derived:
+        if option.name in COMPLETED:
+            option.type = Name(COMPLETED[option.name])
+    params = [*derived, *options.parameters(options.as_json())]
     return click.Command(name, callback=call, params=params, help=kind.__doc__)
 
 

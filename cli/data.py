@@ -10,9 +10,10 @@ from refimpl.errors import DataError
 
 from . import options
 from .console import Bar, command, note, report, table
+from .help import SummarizedGroup
 
 
-@click.group()
+@click.group(cls=SummarizedGroup)
 def data() -> None:
     """The data sets: where they are, and where to get them."""
 

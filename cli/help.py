@@ -49,6 +49,17 @@ class Context(click.Context):
     formatter_class = Formatter
 
 
+class SummarizedGroup(click.Group):
+    """A group whose help shows whole summaries, which click cuts at the end of a line."""
+
+    context_class = Context
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(limit=500)) for name, one in commands.items() if one])
+
+
 class SectionedCommand(click.Command):
     """A command whose help has a heading for each section of its options.
 

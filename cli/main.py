@@ -22,7 +22,7 @@ try:
     from refimpl.errors import DataError, RefimplError, UsageError
 
     from .console import error_line, printable
-    from .help import Context
+    from .help import Context, SummarizedGroup
 except KeyboardInterrupt:  # importing takes a quarter of a second
     print("refimpl: interrupted", file=sys.stderr)
     sys.exit(INTERRUPTED)
@@ -47,10 +47,8 @@ COMMANDS = (
 NOT_READ = 141  # what a shell says of a process that SIGPIPE ended
 
 
-class Group(click.Group):
+class Group(SummarizedGroup):
     """Commands are imported when they are asked for; others join through the entry-point group `refimpl.commands`."""
-
-    context_class = Context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS, *sorted(entry_points(group="refimpl.commands").names)]
@@ -66,12 +64,6 @@ class Group(click.Group):
         """The command, whose help breaks no names either."""
         command.context_class = Context
         return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Whole summaries, which click cuts at the end of a line."""
-        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, one.get_short_help_str(limit=500)) for name, one in commands.items() if one])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -143,6 +135,6 @@ def main() -> None:
 
     \b
     Exit codes: 0 done; 1 a bug; 2 usage, or a backend that cannot be had; 3 data;
-    4 the numbers failed (NaN, divergence); 5 a verdict fell short; 130 interrupted, resumable;
-    141 nobody reads the output any more.
+    4 the numbers failed (NaN, divergence); 5 a verdict fell short;
+    130 interrupted, resumable; 141 nobody reads the output any more.
     """

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from refimpl.errors import DataError, UsageError
 
@@ -29,15 +30,19 @@ class Chosen(click.ParamType):
                 self.fail(f"{name!r} is none of {', '.join(self.names)}", param, ctx)
         return chosen
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(before + comma + name) for name in self.names if name.startswith(last)]
+
 
 @click.command()
 @click.argument("runs", metavar="RUN...", type=FOLDER, nargs=-1, required=True)
 @click.option(
-    "--what", type=Chosen(NAMES), default=NAMES, help=f"Which pictures, of {','.join(NAMES)}.  [default: all]"
+    "--what", type=Chosen(NAMES), default=NAMES, help=f"Which pictures, of {', '.join(NAMES)}.  [default: all]"
 )
 @click.option("--out", type=FOLDER, default=Path("pictures"), show_default=True, help="Folder for the pictures.")
 @click.option(
-    "--format", "formats", type=Chosen(FORMATS), default="png,pdf", show_default=True, help=f"Of {','.join(FORMATS)}."
+    "--format", "formats", type=Chosen(FORMATS), default="png,pdf", show_default=True, help=f"Of {', '.join(FORMATS)}."
 )
 @click.option("--data-dir", type=FOLDER, help="Folder with the run's data, which `examples` needs.")
 def plot(

@@ -9,6 +9,8 @@ import click
 import pytest
 from click.shell_completion import ShellComplete
 
+from refimpl.bench import BENCHMARKS
+
 
 @pytest.fixture
 def main(refimpl):
@@ -35,18 +37,28 @@ COMMANDS = (
     "verify",
     "reproduce",
     "runs",
+    "compare",
+    "export",
+    "zoo",
     "data",
     "bench",
     "exercise",
     "doctor",
+    "docs",
     "figures",
+    "plot",
     "report",
 )
+SUBCOMMANDS = (*(("bench", name) for name in BENCHMARKS.names()), ("data", "fetch"), ("data", "list"))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_is_forgotten_here(main):
+    assert set(main.list_commands(click.Context(main))) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS), *SUBCOMMANDS], ids=" ".join)
 def test_every_command_has_help_of_at_most_80_columns(text, command):
-    assert max(map(len, text(command).splitlines())) <= 80
+    assert max(map(len, text(*command).splitlines())) <= 80
 
 
 def test_help_shows_units_and_defaults_in_words(text):
@@ -86,9 +98,17 @@ def test_no_name_is_broken_and_choices_are_listed(main, text, command):
                        for choice in option.type.choices)  # fmt: skip
 
 
-def test_the_commands_are_listed_with_whole_summaries(text):
-    shown = words(text())
-    assert "Measure the net in RUN: test accuracy, effective rank and effective sparsity of every layer" in shown
+@pytest.mark.parametrize(
+    ("group", "summary"),
+    [
+        ((), "Measure the net in RUN: test accuracy, effective rank and effective sparsity of every layer"),
+        (("bench",), "One epoch of plain SGD at the network's usual sizes, shuffling and gathering included."),
+        (("data",), "Download NAME, check its SHA-256, and install it."),
+    ],
+)
+def test_the_commands_are_listed_with_whole_summaries(text, group, summary):
+    shown = words(text(*group))
+    assert summary in shown
     assert "..." not in shown.partition("Commands:")[2]
 
 
@@ -102,6 +122,10 @@ def test_refimpl_is_a_module_too():
     [
         (("train", "--dataset", "stro"), {"strokes", "strokes-small"}),
         (("train", "--dataset", ""), {"auto", "mnist", "fashion-mnist", "strokes", "strokes-small"}),
+        (("bench", "train", "--dataset", "strokes-"), {"strokes-small"}),
+        (("bench", "attack", "--arch", "l"), {"lenet5"}),
+        (("sweep", "--dataset", "mn"), {"mnist"}),
+        (("data", "path", "fash"), {"fashion-mnist"}),
         (("train", "--method", "joint"), {"joint-0.001"}),
         (("train", "--adversarial", "pgd"), {"pgd", "pgd-l2"}),
         (("train", "--margin-bound-"), {"--margin-bound-eps", "--margin-bound-eps-weights"}),
@@ -110,6 +134,7 @@ def test_refimpl_is_a_module_too():
         (("verify", "gr"), {"gradients"}),
         (("exercise", "nu"), {"nuclear-norm"}),
         (("figures", "low-rank-"), {"low-rank-attack", "low-rank-training"}),
+        (("plot", "run", "--what", "rank,s"), {"rank,sparsity", "rank,singular-values", "rank,security"}),
         (("figures", "--assumption", "lit"), {"literal", "literal-clipped"}),
         (("reproduce", "--assumption", "half"), {"half-clean", "half-clean-clipped"}),
     ],
