@@ -10,7 +10,7 @@ line. `restarts` picks the best of several attempts, `verify` trusts none.
 """
 
 from .apgd import APGD, apgd
-from .base import ATTACKS, PAPERS, Attack, InputAttack, input_attacks
+from .base import ATTACKS, PAPERS, Attack, InputAttack, WeightAttack, input_attacks
 from .deepfool import DeepFool, deepfool
 from .ensemble import Ensemble
 from .fgsm import FGSM, fgsm
@@ -46,6 +46,7 @@ __all__ = [
     "RandomSigns",
     "Square",
     "Universal",
+    "WeightAttack",
     "apgd",
     "deepfool",
     "distance",

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..backend import Array, namespace
+from ..backend import Array, Params, namespace
 from ..layers.images import Shape
 from ..layers.loss import Loss, LossAt
 from ..registry import Registry
@@ -117,6 +117,39 @@ class InputAttack(Attack):
     def prepared(self, target: Target, batches: Sequence[tuple[Array, Array]]) -> Perturb:
         """`perturb`, after a look at all inputs and labels where the attack `prepares`."""
         return self.perturb
+
+
+@runtime_checkable
+class WeightTarget(Protocol):
+    """What an attack on weights sees of a net at given parameters."""
+
+    def loss(self, y: Array) -> Callable[[Array], Array]: ...
+
+    def weights(self, x: Array, y: Array) -> tuple[Array, Params]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightAttack(Attack):
+    """An attack that perturbs inputs, each by itself, and weights, in the same way for all inputs."""
+
+    @abstractmethod
+    def radii(self, params: Params) -> dict[str, float]:
+        """How much each entry of a weight may change, by the weight's name; those without a name stay as they are."""
+
+    @abstractmethod
+    def perturb_all(
+        self,
+        at: Callable[[Params], WeightTarget],
+        params: Params,
+        x: Float[Array, "examples *shape"],
+        y: Int[Array, "examples"],
+        chunk: int | None = None,
+    ) -> tuple[Float[Array, "examples *shape"], Params]:
+        """The adversarial examples of all inputs with labels y, and perturbed parameters; `params` stay as they are.
+
+        `at` maps parameters to the gradients there. Activations of `chunk` examples at a time are in memory; None takes
+        as many as suit the device.
+        """
 
 
 def direction(target: Target, y: Int[Array, "*models batch"], aim: int | None) -> Callable[[Array], Array]:

@@ -1,6 +1,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 from jaxtyping import Float, Int
 
@@ -8,7 +8,7 @@ from ..backend import Array, Params, chunks, namespace
 from ..settings import setting
 from ..validation import check_attacked, check_radii
 from .ball import bounds
-from .base import ATTACKS, Attack
+from .base import ATTACKS, WeightAttack, WeightTarget
 from .sign_step import sign_step
 
 MODES = ("simultaneous", "alternating")
@@ -21,7 +21,7 @@ Radii = float | dict[str, float]
 
 @ATTACKS.register("input-weight")
 @dataclass(frozen=True, kw_only=True)
-class InputWeight(Attack):
+class InputWeight(WeightAttack):
     """`input_weight` with its budget: perturbed inputs, each its own, and perturbed weights, the same for all inputs.
 
     With `eps` 0 an attack on the weights alone, with `eps_weights` 0 PGD. Biases are not perturbed.
@@ -51,7 +51,7 @@ class InputWeight(Attack):
 
     def perturb_all(
         self,
-        at: Callable[[Params], "WeightTarget"],
+        at: Callable[[Params], WeightTarget],
         params: Params,
         x: Float[Array, "examples *shape"],
         y: Int[Array, "examples"],
@@ -73,15 +73,6 @@ class InputWeight(Attack):
             return _mean(lambda part: at(params).weights(x[part, ...], y[part])[1], parts)
 
         return input_weight(by_inputs, by_weights, x, params, self)
-
-
-@runtime_checkable
-class WeightTarget(Protocol):
-    """What the attack sees of a net at given parameters."""
-
-    def loss(self, y: Array) -> Callable[[Array], Array]: ...
-
-    def weights(self, x: Array, y: Array) -> tuple[Array, Params]: ...
 
 
 def input_weight(

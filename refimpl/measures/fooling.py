@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
 
-from ..attacks.base import Attack, InputAttack, Perturb
-from ..attacks.input_weight import InputWeight
+from ..attacks.base import Attack, InputAttack, Perturb, WeightAttack
 from ..attacks.verify import check, compared
 from ..backend import Array, Backend, Params, fetch, namespace, to_host
 from ..errors import NumericalError, UsageError
@@ -170,7 +169,7 @@ def fooling(
 ) -> list[AttackResult]:
     """Each attack's result on the test inputs the network gets right; the clean pass is shared.
 
-    The *fooling ratio* is the share of correctly classified inputs whose label changes; nan where none is
+    The *fooling ratio* is the fraction of correctly classified inputs whose label changes; nan where none is
     classified correctly. Works in chunks, so memory on the device does not grow with the data; the result does not
     depend on the size of the chunk but for rounding. An input whose loss gradient vanishes cannot be attacked by a
     gradient: such inputs are counted as `zero_gradients`. `surrogate` has the gradient that a warm start follows, where
@@ -179,7 +178,7 @@ def fooling(
     Raises `NumericalError` where a gradient or a result is not finite, or a result is outside its budget, `UsageError`
     for arguments of another kind and for labels that are no classes of the network.
     """
-    check_request(network, params, inputs, attacks, InputAttack)
+    check_request(network, params, inputs, attacks, InputAttack, "PGD(eps=0.1)")
     gradients = network.gradients(params)
     found: list[list[Row]] = [[] for _ in attacks]
     starts = [attack.starts() for attack in attacks]
@@ -236,7 +235,7 @@ def _prepared(attack: InputAttack, gradients: Gradients, batches: Iterable[Corre
 
 
 def check_request(
-    network: Any, params: Any, inputs: Any, attacks: Any, kind: type[InputAttack] | type[InputWeight]
+    network: Any, params: Any, inputs: Any, attacks: Any, kind: type[InputAttack] | type[WeightAttack], example: str
 ) -> None:
     """Raise `UsageError` for what cannot be attacked, and for attacks that are not a list of this kind."""
     if not isinstance(network, Network):
@@ -247,7 +246,6 @@ def check_request(
         raise UsageError(f"expected LabelledImages(images, labels, backend), got {type(inputs).__name__}")
     if not isinstance(attacks, list | tuple):
         raise UsageError(f"expected a list of attacks, got {attacks!r}")
-    example = "InputWeight(eps=0.1)" if kind is InputWeight else "PGD(eps=0.1)"
     for attack in attacks:
         if not isinstance(attack, kind):
             raise UsageError(f"expected attacks such as {example}, got {attack!r}")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..attacks.input_weight import InputWeight
+from ..attacks.base import WeightAttack
 from ..attacks.verify import verify_weights
 from ..backend import Params, to_host
 from ..errors import NumericalError
@@ -28,7 +28,7 @@ def fooling_weights(
     network: Network,
     params: Params,
     inputs: LabelledImages,
-    attacks: Sequence[InputWeight],
+    attacks: Sequence[WeightAttack],
     *,
     certify: bool = False,
     progress: Callable[[int], None] = lambda done: None,
@@ -44,7 +44,7 @@ def fooling_weights(
     have or where it has no bound, `NumericalError` where a result is not finite, is outside its budget, or a certified
     input was fooled.
     """
-    check_request(network, params, inputs, attacks, InputWeight)
+    check_request(network, params, inputs, attacks, WeightAttack, "InputWeight(eps=0.1)")
     for attack in attacks:
         attack.radii(params)
     if certify:
@@ -61,7 +61,7 @@ def fooling_weights(
 
 
 def _attacked(
-    network: Network, params: Params, inputs: LabelledImages, attack: InputWeight, batches: list[Correct]
+    network: Network, params: Params, inputs: LabelledImages, attack: WeightAttack, batches: list[Correct]
 ) -> AttackResult:
     rows: list[Row] = []
     moved, radii, xp = params, attack.radii(params), inputs.backend.xp
@@ -78,7 +78,7 @@ def _attacked(
     return replace(result, weights={name: to_host(moved[name]) for name in radii})
 
 
-def _certified(network: Network, params: Params, attack: InputWeight, batch: Correct, result: AttackResult) -> int:
+def _certified(network: Network, params: Params, attack: WeightAttack, batch: Correct, result: AttackResult) -> int:
     """How many inputs of a batch are certified. Raises `NumericalError` where one of them was fooled."""
     safe: Any = to_host(certified(network, params, batch.x, batch.y, attack.eps, attack.radii(params)))
     fooled = safe & np.isin(batch.indices, result.index[result.fooled])

@@ -10,7 +10,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from ..atomic import make_folder, write_text
-from ..attacks import ATTACKS, Attack, InputAttack, InputWeight
+from ..attacks import ATTACKS, Attack, InputAttack, WeightAttack
 from ..backend import Backend, Params
 from ..backend import backend as make_backend
 from ..data import MEMORY, Dataset, load
@@ -84,7 +84,7 @@ def check_attack(attack: Attack, *, led: bool, match_nuclear: bool, certify: boo
         raise UsageError("a surrogate leads a warm start, and only lora-pgd with warm-start has one")
     if match_nuclear and not follows:
         raise UsageError(f"match-nuclear belongs to lora-pgd, not to {attack.name}")
-    if certify and not isinstance(attack, InputWeight):
+    if certify and not isinstance(attack, WeightAttack):
         raise UsageError(f"certify belongs to input-weight, not to {attack.name}")
 
 
@@ -233,7 +233,7 @@ class TrainedRun:
         test, dtype = self.data.test, self.config.dtype
         inputs = LabelledImages(test.images, test.labels, self.backend, dtype).some(how.examples, how.examples_seed)
         follow = how.surrogate.network.gradients(how.surrogate.params) if how.surrogate else None
-        moving = [one for one in attacks if isinstance(one, InputWeight)]
+        moving = [one for one in attacks if isinstance(one, WeightAttack)]
         others = [one for one in attacks if isinstance(one, InputAttack)]
         found: dict[bool, list[AttackResult]] = {True: [], False: []}
         if moving:
@@ -243,7 +243,7 @@ class TrainedRun:
             )
         if others:
             found[False] = fooling(self.network, self.params, inputs, others, surrogate=follow, progress=progress)
-        return [found[isinstance(one, InputWeight)].pop(0) for one in attacks]
+        return [found[isinstance(one, WeightAttack)].pop(0) for one in attacks]
 
     def _circumstances(self, attack: Attack, result: AttackResult, how: Evaluation) -> dict[str, Any]:
         """What a summary says beside the attack's settings and its counts."""

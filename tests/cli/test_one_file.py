@@ -29,7 +29,7 @@ import numpy as np
 
 from matplotlib.figure import Figure
 
-from refimpl.attacks.base import ATTACKS, InputAttack
+from refimpl.attacks.base import ATTACKS, InputAttack, WeightAttack
 from refimpl.bench.base import BENCHMARKS, Benchmark
 from refimpl.bench.timing import row
 from refimpl.backend import namespace
@@ -57,6 +57,20 @@ class Mine(InputAttack):
             v = self.momentum * v + gradient(x)
             x = x + self.eps / self.turns * namespace(x).sign(v)
         return x
+
+
+@ATTACKS.register("mine-weights")
+@dataclass(frozen=True, kw_only=True)
+class AgainstTheGradient(WeightAttack):
+    name: ClassVar[str] = "mine-weights"
+    radius: float = setting(0.0, "How much each weight of the first layer may change.", at_least=0)
+
+    def radii(self, params):
+        return {"W1": self.radius}
+
+    def perturb_all(self, at, params, x, y, chunk=None):
+        _, grads = at(params).weights(x, y)
+        return x, params | {"W1": params["W1"] + self.radius * namespace(x).sign(grads["W1"])}
 
 
 @NETWORKS.register("mine")
@@ -194,6 +208,9 @@ def test_what_is_registered_is_trained_attacked_and_measured(refimpl, registered
     ]  # fmt: skip
     assert found[0]["n_fooled"] == 0 < found[2]["n_fooled"]
     assert Path("run/attacks/mine-eps0.05-turns3-momentum0.1.json").is_file()
+    found = attacked("run", "--attack", "mine-weights", "--radius", "0,0.1", "--eps", "0")
+    assert [one["weights_moved"]["W1"] for one in found] == pytest.approx([0, 0.1])
+    assert found[0]["n_fooled"] == 0 < found[1]["n_fooled"]
     assert "10 x 784" in refimpl("measure", "run").stdout
     refimpl("figures", "mine", "--runs", "run", "--out", "pictures", "--format", "png")
     assert Path("pictures/mine.csv").read_text() == "run,epochs\n0,2\n"
