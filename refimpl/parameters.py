@@ -40,6 +40,11 @@ def n_classes(params: Params) -> int:
     return int(params[f"b{depth(params)}"].shape[-1])
 
 
+def has_convolutions(params: Params) -> bool:
+    """Whether some weight is that of a convolution, which uses it at many places."""
+    return any(len(p.shape) == 4 for p in params.values())
+
+
 def in_order(params: Params) -> Params:
     """`W1 b1 W2 b2 ...`, whatever the order was. Raises `UsageError` where one is missing or there are others."""
     layers = range(1, depth(params) + 1)

@@ -9,7 +9,7 @@ import numpy as np
 from ..attacks import APGD, PGD, InputAttack
 from ..backend import to_host
 from ..layers.images import scale
-from ..networks import CNN
+from ..parameters import has_convolutions
 from ..settings import setting
 from . import peers
 from .base import BENCHMARKS, AttackBenchmark, Note, Trained
@@ -60,7 +60,7 @@ class AttackImages(AttackBenchmark):
         for name in there:
             params = {key: to_host(p) for key, p in trained.params.items()}
             peer = peers.load(name).Attacking(network, params, data, self.threads, device)
-            for chunk in PEER_BATCHES[device]["convolutional" if isinstance(network, CNN) else "dense"]:
+            for chunk in PEER_BATCHES[device]["convolutional" if has_convolutions(params) else "dense"]:
                 called = f"{name}, eager, batches of {chunk}"
                 competitors[called] = _theirs(peer, chunk, attack, found, called)
         times = interleave(competitors, self.repeats)

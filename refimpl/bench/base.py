@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 from ..backend import Backend, Params, describe_gpu, numpy_kernel
 from ..backend import backend as make_backend
 from ..data import Dataset, Split, load, resolve
-from ..networks import CNN, NETWORKS, Gradients, Network
+from ..networks import NETWORKS, Gradients, Network
+from ..parameters import has_convolutions
 from ..registry import Registry
 from ..runs.config import Config
 from ..runs.fast_twins import accelerated
@@ -83,7 +84,7 @@ class DataBenchmark(Benchmark):
 
     def first(self, data: Dataset, network: Network) -> Dataset:
         """As many examples as asked for; a few for a convolutional net."""
-        n = self.examples or (self.few if isinstance(network, CNN) else None)
+        n = self.examples or (self.few if has_convolutions(network.init(make_backend("numpy"))) else None)
         train, test = (Split(part.images[:n], part.labels[:n]) for part in (data.train, data.test))
         return replace(data, train=train, test=test)
 

@@ -14,7 +14,7 @@ from ..backend import backend as make_backend
 from ..data import Dataset, load
 from ..errors import DataError, NumericalError, UsageError
 from ..measures.fooling import LabelledImages, fooling
-from ..measures.per_layer import information, layers
+from ..measures.per_layer import layer_information, layers
 from ..runs.fast_twins import accelerated
 from ..runs.fit import fit
 from ..runs.fit_stack import fitting_stack
@@ -128,7 +128,7 @@ def _check(run: Run, experiment: Experiment) -> None:
 
 
 def _measure(run: Run, data: Dataset) -> dict[str, Any]:
-    """Accuracy, the three fooling ratios, rank and sparsity of every layer; of `fcnn` also mutual information."""
+    """Accuracy, the three fooling ratios, rank and sparsity of every layer; mutual information if monitored."""
     config, test = run.config, data.test
     backend, network = config.make_backend(), accelerated(config.trained(), config.threads)
     params = run.load(backend).params
@@ -137,8 +137,8 @@ def _measure(run: Run, data: Dataset) -> dict[str, Any]:
     attacks = [config.paper_attack(name) for name in PAPERS]
     inputs = LabelledImages(test.images, test.labels, backend, config.dtype)
     measured = layers(network, params)
-    if config.arch == "fcnn":
-        known = information(network, params, images)
+    if "mi" in config.monitored:
+        known = layer_information(network, params, images)
         measured = [layer | more for layer, more in zip(measured, [*known, {}], strict=True)]
     return {
         "arch": config.arch,

@@ -121,14 +121,15 @@ def n_weights(params: Params) -> int:
 class LowRankNetwork(Network):
     """`network` with all of its layers in factors, each but the last of a fraction of its full rank.
 
-    Raises `UsageError` for a network that is neither `fcnn` nor convolutional, and for a fraction not in (0, 1].
+    Raises `UsageError` for a network with another forward pass than `fcnn`, `cnn` and `lenet5`, and for a fraction not
+    in (0, 1].
     """
 
     network: Network
     fraction: float
 
     def __post_init__(self) -> None:
-        if not isinstance(self.network, FCNN | CNN):
+        if type(self.network).forward not in (FCNN.forward, CNN.forward):
             raise UsageError(f"low-rank training supports fcnn, cnn and lenet5, not {self.network.name}")
         rank((1, 1), self.fraction)
 

@@ -75,6 +75,9 @@ class Network(Settings):
 
     usual: ClassVar[Usual] = Usual()
 
+    own_threads: ClassVar[bool] = False
+    """Whether threads of its faster twin share a batch, each with a BLAS of one thread."""
+
     @property
     def certifiable(self) -> bool:
         """Whether all layers are dense, `hidden` gives the outputs of all but the last, activations are 1-Lipschitz."""

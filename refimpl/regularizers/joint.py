@@ -7,11 +7,10 @@ from typing import ClassVar
 
 from jaxtyping import Float
 
-from ..backend import Array, Params, namespace
+from ..backend import Array, Params, backend, namespace
 from ..errors import UsageError
 from ..networks.base import Network
-from ..networks.fcnn import FCNN
-from ..parameters import weights
+from ..parameters import has_convolutions, weights
 from ..settings import setting
 from .base import REGULARIZERS, Batch, Regularizer
 
@@ -61,8 +60,10 @@ class Joint(Regularizer):
     )
 
     def check(self, network: Network) -> None:
-        if not isinstance(network, FCNN):
+        params = network.init(backend("numpy"))
+        if has_convolutions(params):
             raise UsageError(f"the joint term supports dense networks only, not {network.name}: take fcnn")
+        joint(list(weights(params).values()))
 
     def value_and_grad(self, params: Params, batch: Batch) -> tuple[Array, Params]:
         W = weights(params)

@@ -232,8 +232,8 @@ class Config(Settings):
 
     @property
     def blas_threads(self) -> int:
-        """The CNN's threads share a batch, each with a BLAS of one thread."""
-        return self.threads if isinstance(self.network, FCNN) else 1
+        """1 where the network has threads of its own."""
+        return 1 if self.network.own_threads else self.threads
 
     @property
     def monitored(self) -> tuple[str, ...]:

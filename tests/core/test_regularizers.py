@@ -1,5 +1,6 @@
 """Subgradients as mathematics: the inequality that defines them, duality, finite differences; proximal optimality."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -11,13 +12,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import matrices, seeds, sizes
 
 from refimpl import UsageError
-from refimpl.networks import CNN, FCNN
+from refimpl.networks import CNN, FCNN, Network
 from refimpl.regularizers import L1, Joint, Nuclear
 from refimpl.regularizers.base import in_order
 from refimpl.regularizers.joint import joint
 from refimpl.regularizers.l1 import l1, soft_threshold
 from refimpl.regularizers.nuclear import nuclear, nuclear_by_svd, singular_value_threshold
-from refimpl.theory import autograd_reference as oracle
+from refimpl.theory import autograd_reference
 
 PRECISION = {"float32": 2e-5, "float64": 1e-11}
 both = st.sampled_from(["float32", "float64"])
@@ -87,7 +88,7 @@ def test_gradients_are_the_finite_differences_where_they_exist(W, seed):
     W = W + 3 * np.sign(W) + 5 * np.eye(*W.shape)
     direction = np.random.default_rng(seed).normal(size=W.shape)
     for f in (l1, nuclear):
-        slope = oracle.slope(lambda at, f=f: f(at)[0], W, direction)
+        slope = autograd_reference.directional_derivative(lambda at, f=f: f(at)[0], W, direction)
         assert_allclose(np.sum(f(W)[1] * direction), slope, rtol=1e-5, atol=1e-5)
 
 
@@ -115,7 +116,7 @@ def test_the_joint_gradient_is_autograds_and_the_finite_difference(Ws, seed):
             product = W @ product
         return anp.sum(anp.abs(product))
 
-    expected = oracle.vjp(norm, tuple(Ws), np.ones(()))
+    expected = autograd_reference.vjp(norm, tuple(Ws), np.ones(()))
     for ours, theirs in zip(gradients, expected, strict=True):
         assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
@@ -273,7 +274,31 @@ def test_what_a_term_does_not_have_is_refused():
     ):
         with pytest.raises(UsageError, match=message):
             refused()
-    Joint(0.1).check(FCNN())
+
+
+@dataclass(frozen=True)
+class Dense(Network):
+    """Of given shapes, of which only the first weights matter here."""
+
+    shapes: tuple[tuple[int, ...], ...] = ()
+
+    def init(self, backend, seed=0, dtype="float32"):
+        return {f"W{i}": backend.asarray(np.ones(shape), dtype) for i, shape in enumerate(self.shapes, start=1)}
+
+    def forward(self, params, x):
+        raise NotImplementedError
+
+    def hidden(self, params, x):
+        raise NotImplementedError
+
+
+def test_the_joint_term_takes_every_network_whose_layers_are_dense_and_chain():
+    for network in (FCNN(), Dense(((3, 4), (2, 3)))):
+        Joint(0.1).check(network)
+    with pytest.raises(UsageError, match="needs layers that chain"):
+        Joint(0.1).check(Dense(((3, 4), (2, 7))))
+    with pytest.raises(UsageError, match="supports dense networks only"):
+        Joint(0.1).check(Dense(((3, 1, 3, 3), (2, 3))))
 
 
 def test_layers_and_their_lambdas_are_read_from_a_table():

@@ -144,7 +144,7 @@ def test_gradients_are_autograds_and_the_finite_differences(name, fraction, rng)
 
         assert_allclose(
             np.sum(ours[i] * direction),
-            autograd_reference.slope(value, arguments[i], direction),
+            autograd_reference.directional_derivative(value, arguments[i], direction),
             rtol=1e-4,
             atol=1e-7,
         )
@@ -456,6 +456,17 @@ def test_networks_and_optimizers_without_factors_are_refused():
         LowRankNetwork(FCNN(), 0.0)
     with pytest.raises(UsageError, match="low-rank training supports fcnn, cnn and lenet5, not other"):
         LowRankNetwork(Other(), 0.5)
+    with pytest.raises(UsageError, match="not straight"):
+        LowRankNetwork(Straight(), 0.5)
+
+
+class Straight(FCNN):
+    """A dense net without activations, whose factors would be those of another net."""
+
+    name = "straight"
+
+    def forward(self, params, x):
+        raise NotImplementedError
 
 
 class Other(Network):

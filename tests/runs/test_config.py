@@ -1,4 +1,4 @@
-"""The configuration: strict at the door, the same after a round trip."""
+"""The configuration: strict at the edge, the same after a round trip."""
 
 import math
 import tomllib
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from refimpl import UsageError
 from refimpl.low_rank import LowRank
-from refimpl.networks import FCNN, LeNet5
+from refimpl.networks import FCNN, LeNet5, Network
 from refimpl.optimizers import SGD
 from refimpl.runs.config import Config
 from refimpl.runs.presets import METHODS, merged
@@ -233,3 +233,18 @@ def test_a_configuration_is_toml_with_a_table_for_each_part():
     found = tomllib.loads(to_toml(config))
     assert found["network"] == {"fcnn": {"widths": [784, 20, 20, 20, 20, 20, 10]}}
     assert found["low_rank"]["fraction"] == 0.5
+
+
+class Plain(Network):
+    """Somebody else's, which has no threads of its own."""
+
+    name = "plain"
+    forward = hidden = None
+
+    def init(self, backend, seed=0, dtype="float32"):
+        return {"W1": backend.asarray([[1.0]], dtype), "b1": backend.asarray([0.0], dtype)}
+
+
+@pytest.mark.parametrize(("network", "blas"), [(FCNN(), 3), (Plain(), 3), (LeNet5(), 1)])
+def test_threads_are_those_of_blas_but_for_networks_with_threads_of_their_own(network, blas):
+    assert Config(network=network, threads=3).blas_threads == blas
