@@ -58,9 +58,9 @@ SHARED = options.parameters(options.where, options.out("the results"), options.a
 def _attack(run: Path, as_json: bool, **given: Any) -> None:
     """Attack the net in RUN and report the fooling ratio.
 
-    The fooling ratio is the share of the correctly classified test inputs whose label changes under attack, with its
+    The fooling ratio is the fraction of the correctly classified test inputs whose label changes under attack, with its
     denominator and the exact 95 % interval for that many inputs. `input-weight` perturbs the weights, too, in one way
-    for all these inputs, and RUN stays as it is; --eps 0 perturbs the weights alone. Robust accuracy is the share of
+    for all these inputs, and RUN stays as it is; --eps 0 perturbs the weights alone. Robust accuracy is the fraction of
     all test inputs that are classified correctly before and under attack. Settings with several values, --eps
     0.01,8/255, are tried one by one, and so are attacks, --attack fgsm,pgd; where several have a budget, also the worst
     case over them is shown, input by input. Results go to RUN/attacks/, those of zoo:NAME only where --out says.

@@ -11,8 +11,8 @@ import click
 from refimpl.atomic import make_folder, write_text
 from refimpl.audit import CHECKS, AuditSettings
 from refimpl.audit import audit as audited
-from refimpl.audit.carry_out import expected_seconds
 from refimpl.audit.of_run import as_result, siblings, subject_of
+from refimpl.audit.run_checks import expected_seconds
 from refimpl.errors import DataError, UsageError, VerdictError
 from refimpl.runs.results import to_json
 from refimpl.settings import kinds

@@ -128,8 +128,8 @@ def report(value: Any) -> None:
     click.echo(to_json(value))
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
+def percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
 
 
 class Bar:

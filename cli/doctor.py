@@ -8,7 +8,7 @@ import click
 from refimpl.backend import backend as make_backend
 from refimpl.backend import cupy_trouble, describe_gpu
 from refimpl.data import REGISTRY, places
-from refimpl.device import CHECKS, carry_out
+from refimpl.device import CHECKS, run_checks
 from refimpl.errors import UsageError, VerdictError
 from refimpl.runs.manifest import environment, kernel_remark
 
@@ -55,7 +55,7 @@ def _check_gpu(as_json: bool) -> None:
     backend = make_backend("cupy")
     facts, outcomes = describe_gpu(), []
     with Bar(f"checks on {facts['gpu']}", len(CHECKS.names()), "checks") as bar:
-        for done, outcome in enumerate(carry_out(backend), start=1):
+        for done, outcome in enumerate(run_checks(backend), start=1):
             outcomes.append(outcome)
             bar.update(done, outcome.name)
     if as_json:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from refimpl.errors import UsageError, VerdictError
-from refimpl.exercises import EXERCISES, Exercise, Verdict, check, solved, write
+from refimpl.exercises import EXERCISES, CheckResult, Exercise, check, solved, write
 
 from . import options
 from .console import command, note, out, printable, report, table
@@ -80,7 +80,7 @@ def _check(chosen: Exercise, path: Path, as_json: bool) -> None:
         raise VerdictError(found.problem)
 
 
-def _show(found: Verdict, chosen: Exercise, path: Path) -> None:
+def _show(found: CheckResult, chosen: Exercise, path: Path) -> None:
     verdicts = {True: "passed", False: "failed", None: "not tried"}
     rows = [(row.against, verdicts[row.passed], "" if row.error is None else f"{row.error:.1e}") for row in found.rows]
     if rows:

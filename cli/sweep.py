@@ -211,20 +211,20 @@ def _conclude(outcomes: Sequence[Mapping[str, Any]], root: Path, as_json: bool) 
 
 def _show(outcomes: Sequence[Mapping[str, Any]]) -> None:
     """A row for each run: accuracy, fooling ratios where they were monitored, rank and sparsity of the first layer."""
-    watched = dict.fromkeys(_label(attack) for one in outcomes for attack in one.get("attacks", []))
+    monitored = dict.fromkeys(_label(attack) for one in outcomes for attack in one.get("attacks", []))
     whole = all(one["status"] == "finished" for one in outcomes)
     rows = []
     for one in outcomes:
         fooled = {_label(attack): attack["fooling_ratio"] for attack in one.get("attacks", [])}
         layer = (one.get("layers") or [{}])[0]
         measures = [layer.get("effective_rank"), layer.get("effective_sparsity")]
-        numbers = [_percent(one.get("accuracy")), *(_percent(fooled.get(name)) for name in watched),
+        numbers = [_percent(one.get("accuracy")), *(_percent(fooled.get(name)) for name in monitored),
                    *("" if value is None else f"{value:.2f}" for value in measures)]  # fmt: skip
         rows.append((Path(one["run"]).name, *(() if whole else (one["status"],)), *numbers))
     words = ("run",) if whole else ("run", "status")
-    table((*words, "accuracy", *watched, "r(W1)", "s(W1)"), rows, words=len(words))
+    table((*words, "accuracy", *monitored, "r(W1)", "s(W1)"), rows, words=len(words))
     told = ["accuracy on the test set", "r effective rank", "s effective sparsity"]
-    note("; ".join([*told, *(["attacks with their fooling ratios"] if watched else [])]))
+    note("; ".join([*told, *(["attacks with their fooling ratios"] if monitored else [])]))
 
 
 def _label(attack: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ TITLES = {
     "margin-reach": "with the margins' reach in the loss",
     "margin-bound": "with the margin bound in the loss",
 }
-READING = (
+HOW_TO_READ = (
     "A panel for each way of training, all in one scale; numbers are means over seeds, in per cent of all inputs. "
     f"The attack takes {InputWeight.steps} steps on inputs and weights at once."
 )
@@ -63,7 +63,7 @@ class InputWeightSurface(RunsFigure):
         down = -(-len(methods) // 2)
         drawn = figure(
             2.0 * down, "Accuracy under attacks on inputs and weights together, by the radius of each",
-            caption(columns), READING,
+            caption(columns), HOW_TO_READ,
         )  # fmt: skip
         axes = drawn.subplots(down, 2, squeeze=False).ravel()
         for ax, method in zip(axes, methods, strict=False):

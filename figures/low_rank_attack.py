@@ -22,7 +22,7 @@ FULL, LOW = "pgd-l2", "lora-pgd"
 NAMES = {LOW: "low-rank PGD", FULL: "PGD"}
 """The attacks as readers of the figure know them, where a series begins with one."""
 
-READING = (
+HOW_TO_READ = (
     "Above: how many inputs each attack fools, means over seeds; bars: their range. Truncated: PGD's perturbation, cut "
     "to the rank; warm: begun at one step of PGD, truncated; matched: with the budget that gives PGD's nuclear norm. "
     "Below: how the relative change of an image's singular values is shared among them, largest first; where one "
@@ -67,7 +67,7 @@ class LowRankAttack(RunsFigure):
     def draw(self, columns: Columns) -> Figure:
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         budgets, full = sorted({row["eps"] for row in rows}), max(row["rank"] for row in rows)
-        drawn = figure(5.6, "Low-rank PGD beside PGD in the same ℓ2 ball", caption(columns), READING)
+        drawn = figure(5.6, "Low-rank PGD beside PGD in the same ℓ2 ball", caption(columns), HOW_TO_READ)
         (above,), (below,) = drawn.subfigures(2, 1, squeeze=False)
         _fooling(above, [row for row in rows if row["panel"] == "fooling"], budgets, full)
         _spectrum(below, [row for row in rows if row["panel"] == "spectrum"], budgets, full)

@@ -17,7 +17,7 @@ from .drawing import figure, style
 from .pooling import FACTS, Attacked, Key, attacked, facts, mean_and_range, pooled
 
 COLUMNS = (*FACTS, "attack", "net", "eps", "mean", "low", "high", "seeds")
-READING = (
+HOW_TO_READ = (
     "Lines: means over seeds; bands: their range. Low rank: layers kept at a fraction of their full rank with "
     "condition numbers of at most 1 + tau; truncated: cut to that rank after training."
 )
@@ -49,7 +49,7 @@ class LowRankTraining(RunsFigure):
 
     def draw(self, columns: Columns) -> Figure:
         table = {name: np.asarray(values) for name, values in columns.items()}
-        drawn = figure(3.1, "Low-rank nets under attack, beside full ones", caption(columns), READING)
+        drawn = figure(3.1, "Low-rank nets under attack, beside full ones", caption(columns), HOW_TO_READ)
         axes = drawn.subplots(1, len(PANELS), sharey=True)
         nets = sorted(set(columns["net"]))
         for ax, (attack, title) in zip(axes, PANELS.items(), strict=True):

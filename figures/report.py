@@ -14,7 +14,7 @@ from refimpl.errors import DataError
 from refimpl.experiments import JUDGED, PROFILES, TOLERANCE, TOLERANCE_REASON
 from refimpl.experiments.tables import claims_in_words, comparison, markdown, numbers_in_words, of_paper, tables
 from refimpl.runs.folder import list_runs
-from refimpl.runs.schema import Verdict, read_json
+from refimpl.runs.schema import VerdictFile, read_json
 from refimpl.webpage import Section, definitions, made_with, table, webpage
 
 from .base import FIGURES, Columns, PaperFigure, in_order
@@ -51,7 +51,7 @@ def report(root: Path, out: Path | None, as_markdown: bool) -> None:
     path = root / "verdict.json"
     if not path.exists():
         raise DataError(f"{path} is not there; `refimpl reproduce --out {root}` writes it")
-    found: Any = read_json(path, Verdict)
+    found: Any = read_json(path, VerdictFile)
     if as_markdown:
         click.echo(markdown(tables(found)), nl=False)
     else:

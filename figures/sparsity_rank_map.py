@@ -27,7 +27,9 @@ PANELS = {
     "rank": "effective rank r(W1)",
 }
 COLUMNS = (*FACTS, "eps", "l1", "nuclear", *PANELS, "seeds")
-READING = "Means over seeds; along both axes the lambdas that were tried, at equal distances. Numbers are on the lines."
+HOW_TO_READ = (
+    "Means over seeds; along both axes the lambdas that were tried, at equal distances. Numbers are on the lines."
+)
 TERMS = ("l1", "nuclear")
 
 
@@ -59,7 +61,7 @@ class SparsityRankMap(RunsFigure):
         return columns
 
     def draw(self, columns: Columns) -> Figure:
-        drawn = figure(6.0, "Sparsity and low rank together, by the lambda of each", caption(columns), READING)
+        drawn = figure(6.0, "Sparsity and low rank together, by the lambda of each", caption(columns), HOW_TO_READ)
         axes = drawn.subplots(2, 2, sharex=True, sharey=True)
         for ax, (name, title) in zip(axes.ravel(), PANELS.items(), strict=True):
             _panel(ax, columns, name)

@@ -7,7 +7,7 @@ from refimpl.theory.linear import adversarial_error, gaussian_error, l1_norm, pr
 from .drawing import Drawing, figure
 
 N_PIXELS, DIMENSION, EXAMPLES = 50, 5, 2000
-READING = (
+HOW_TO_READ = (
     f"Gaussian classes on a subspace of {DIMENSION} of {N_PIXELS} dimensions. Lines: the exact error; marks: that of "
     f"{EXAMPLES:,} examples (seed 0). Each is perturbed by itself (per example), or all in the same way (universal)."
 )
@@ -23,7 +23,7 @@ def draw() -> Drawing:
     y = rng.choice([-1.0, 1.0], EXAMPLES)
     x = y[:, None] * mean + rng.normal(size=(EXAMPLES, DIMENSION)) @ V.T
     eps = np.linspace(0, 0.5, 51)
-    drawn = figure(3.9, "The error under attack of a linear classifier w and of its projection Qw", READING)
+    drawn = figure(3.9, "The error under attack of a linear classifier w and of its projection Qw", HOW_TO_READ)
     ax = drawn.subplots()
     columns: dict[str, np.ndarray] = {"eps": eps}
     for color, (name, u) in zip(("C0", "C1"), (("w", w), ("Qw", Q @ w)), strict=True):

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from refimpl.theory.linear import adversarial_error, l1_norm, margins, projection, sparsity
+from refimpl.theory.linear import adversarial_error, functional_margins, l1_norm, projection, sparsity
 
 from .drawing import Drawing, figure
 
@@ -15,14 +15,14 @@ EXAMPLES = (
     ("the premise holds", np.array([1.0, 0.7]), np.radians(4.0)),
     ("the premise fails", np.array([1.0, 0.0]), np.radians(22.5)),
 )
-READING = (
+HOW_TO_READ = (
     f"18 examples of two classes, budget ε = {EPS} in each pixel (ℓ∞). Qw: the projection of w, s: effective "
     "sparsity, p_ε: the fraction of examples that the attack fools. The premise of the theorem is s(Qw) ≤ s(w)."
 )
 
 
 def draw() -> Drawing:
-    drawn = figure(6.2, "Theorem 1 in the plane: projecting a linear classifier w on the line of the data", READING)
+    drawn = figure(6.2, "Theorem 1 in the plane: projecting a linear classifier w on the line of the data", HOW_TO_READ)
     axes = drawn.subplots(2, 2, sharex=True, sharey=True)
     rows: list[dict[str, Any]] = []
     for row, (premise, w, angle) in zip(axes, EXAMPLES, strict=True):
@@ -43,7 +43,7 @@ def draw() -> Drawing:
 
 
 def _panel(ax: Axes, title: str, u: np.ndarray, x: np.ndarray, y: np.ndarray, v: np.ndarray) -> list[dict[str, Any]]:
-    reached = margins(u, x, y) < EPS * l1_norm(u)
+    reached = functional_margins(u, x, y) < EPS * l1_norm(u)
     error = adversarial_error(u, x, y, EPS)
     reach = EPS * l1_norm(u) / abs(u @ v)  # largest change of the score along V
     _segment(ax, 1.7 * v, color="0.75", zorder=0, label="the data's line V")

@@ -10,7 +10,7 @@ N_PIXELS, DRAWS = 64, 2000
 DASHES = {1: "-", 4: "--", 16: "-.", 48: ":"}
 """Of the line of each dimension k."""
 
-READING = (
+HOW_TO_READ = (
     f"Distribution of the ratio over {DRAWS:,} random subspaces of k of {N_PIXELS} dimensions (seed 0). Left of 1 "
     "(grey) projecting is robust; no ratio exceeds (1 + √n)/2 (grey). The premise of Theorem 1 is s(Qw) ≤ s(w)."
 )
@@ -19,7 +19,7 @@ READING = (
 def draw() -> Drawing:
     rng = np.random.default_rng(0)
     drawn = figure(
-        3.9, "How much shorter projecting makes a classifier w, and so how much less an attack can do", READING
+        3.9, "How much shorter projecting makes a classifier w, and so how much less an attack can do", HOW_TO_READ
     )
     axes = drawn.subplots(1, 2)
     columns: dict[str, np.ndarray] = {}

@@ -1,7 +1,7 @@
 """Arrays in, the same arrays out.
 
 A function that receives an array asks `namespace(x)` for the module that array belongs to and works in it, so
-one source serves NumPy, CuPy and, in the tests, stricter stand-ins. A function that receives no array
+one source serves NumPy, CuPy and, in the tests, a mock of CuPy. A function that receives no array
 (an initialiser, a loader, a clock) takes a `Backend`. This file alone imports CuPy, and it alone copies
 from the device to the host.
 """

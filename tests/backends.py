@@ -20,7 +20,7 @@ _HOST_COPIES[type(array_api_strict.asarray(0.0))] = lambda x: np.asarray(x.to_de
 
 
 class FakeBackend(Backend):
-    """The stand-in for CuPy, which notices every wait and counts every array."""
+    """The mock of CuPy, which notices every wait and counts every array."""
 
     @contextmanager
     def without_waiting(self) -> Iterator[None]:

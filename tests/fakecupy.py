@@ -201,14 +201,14 @@ class _CuPy(_Module):
 
     @staticmethod
     def asarray(x: Any, dtype: Any = None, **options: Any) -> FakeArray:
-        """The upload: the one door through which NumPy arrays come in."""
+        """The upload: the one way in for NumPy arrays."""
         if isinstance(x, np.ndarray):
             UPLOADS.append(x.shape)
         return FakeArray(np.asarray(x._host if isinstance(x, FakeArray) else x, dtype=dtype))
 
 
 def _compat() -> ModuleType:
-    """`array_api_compat.cupy` on the stand-in; that on CuPy itself, where there is one, stays what it is."""
+    """`array_api_compat.cupy` on the mock; that on CuPy itself, where there is one, stays what it is."""
     package = importlib.import_module("array_api_compat")
     kept = _taken_out()
     modules = (cupy, cupy.linalg, cupy.fft, cupy.cuda, cupy.cuda.device)

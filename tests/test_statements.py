@@ -13,7 +13,7 @@ from backends import BACKENDS, NUMPY
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from refimpl.attacks.lora_pgd import Factors
+from refimpl.attacks.lora_pgd import LowRankPerturbation
 from refimpl.errors import NumericalError, UsageError
 from refimpl.regularizers.l1 import soft_threshold
 from refimpl.tape import Pullback
@@ -253,7 +253,7 @@ def flipped(pull: Pullback) -> Pullback:
         ("col2im", lambda f: lambda *a: f(*a)[..., ::-1], "im2col"),
         ("nuclear", lambda f: with_gradient(f, lambda G: G / 2), "nuclear norm"),
         ("joint", lambda f: lambda Ws: (f(Ws)[0], [-G for G in f(Ws)[1]]), "joint term"),
-        ("factor_gradients", lambda f: lambda *a: Factors(f(*a).U, f(*a).V / 2), "low-rank perturbation"),
+        ("factor_gradients", lambda f: lambda *a: LowRankPerturbation(f(*a).U, f(*a).V / 2), "low-rank perturbation"),
         ("mean_margin_bound", lambda f: lambda *a: (f(*a)[0], {b: -g for b, g in f(*a)[1].items()}), "margin bound"),
         ("row_and_column_sums", lambda f: with_gradient(f, np.abs), "row and column sums"),
         ("input_gradient", lambda f: lambda *a: 2 * f(*a), "fully connected net"),

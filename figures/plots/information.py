@@ -13,7 +13,7 @@ BOUNDS = ("lower", "upper")
 LEAST_BITS = 0.1
 """That the axes span: less is rounding."""
 
-READING = "The mutual information lies between the bounds, on the grey band."
+HOW_TO_READ = "The mutual information lies between the bounds, on the grey band."
 
 
 def draw(source: Source) -> Drawing:
@@ -35,7 +35,7 @@ def _draw(rows: list[tuple[Any, ...]], source: Source) -> Figure:
     """A panel for each hidden layer: the upper bound dashed, the lower one solid, what is possible between them."""
     layers = list(dict.fromkeys(row[1] for row in rows))
     down, across = -(-len(layers) // ACROSS), min(ACROSS, len(layers))
-    drawn = figure(source, "Mutual information of input x and hidden layers t", 1.8 * down + 0.6, READING)
+    drawn = figure(source, "Mutual information of input x and hidden layers t", 1.8 * down + 0.6, HOW_TO_READ)
     axes = drawn.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for ax, layer in zip(axes.ravel(), layers, strict=False):
         epochs, lower, upper = np.array([(row[0], *row[2:]) for row in rows if row[1] == layer]).T

@@ -44,11 +44,11 @@ def steps_inside(start: Float[Array, "..."], corners: Corners, length: float) ->
     if not isinstance(start, np.ndarray) or not start.size:
         return 0
     lower, upper = corners
-    room = min((start - lower).min(), (upper - start).min())
-    if not room >= length:
+    slack = min((start - lower).min(), (upper - start).min())
+    if not slack >= length:
         return 0
     rounding = 2 * np.finfo(start.dtype).eps * max(-lower.min(), upper.max())
-    return int((room - rounding) / (length + rounding)) if room > rounding else 0
+    return int((slack - rounding) / (length + rounding)) if slack > rounding else 0
 
 
 def rows(g: Float[Array, "batch ..."]) -> Float[Array, "batch n"]:

@@ -14,7 +14,7 @@ from ..settings import Box, setting
 from ..validation import check_attacked, check_steps
 from .ball import rows, unit
 from .base import ATTACKS, InputAttack, Target
-from .low_rank import Factors, Rank, number_of, random_factors, truncated_factors
+from .low_rank import LowRankPerturbation, Rank, number_of, random_factors, truncated_factors
 from .pgd_l2 import pgd_l2
 from .restarts import strongest
 
@@ -26,7 +26,7 @@ it where it vanishes, 160 in double and 10 in single precision on images of 28 a
 def lora_pgd(
     gradient: Callable[[Array], Array],
     x: Float[Array, "batch *shape"],
-    start: Factors,
+    start: LowRankPerturbation,
     *,
     eps: float,
     steps: int = 10,
@@ -52,18 +52,18 @@ def lora_pgd(
     check_steps(steps)
     U, V = start
     for _ in range(steps):
-        dU, dV = factor_gradients(gradient, x, Factors(U, V), eps, clip)
+        dU, dV = factor_gradients(gradient, x, LowRankPerturbation(U, V), eps, clip)
         U, V = U + unit(dU), V + unit(dV)
-    return perturbed(x, Factors(U, V), eps, clip)[0]
+    return perturbed(x, LowRankPerturbation(U, V), eps, clip)[0]
 
 
 def factor_gradients(
     gradient: Callable[[Array], Array],
     x: Float[Array, "batch *shape"],
-    at: Factors,
+    at: LowRankPerturbation,
     eps: float,
     clip: Box | None = None,
-) -> Factors:
+) -> LowRankPerturbation:
     r"""$\nabla_U$ and $\nabla_V$ of `lora_pgd`, times $\|\delta\|_2 / \epsilon$ where $\delta \ne 0$.
 
     Each is a difference, zero at an optimum but for rounding, and a step of length 1 along rounding would leave it:
@@ -81,7 +81,7 @@ def factor_gradients(
     tangent = xp.reshape(G - xp.sum(G * direction, axis=-1, keepdims=True) * direction, shape)
     G = xp.reshape(G, shape)
     dU, dV = tangent @ xp.matrix_transpose(at.V), xp.matrix_transpose(at.U) @ tangent
-    return Factors(_but_rounding(dU, G, at.V), _but_rounding(dV, G, at.U))
+    return LowRankPerturbation(_but_rounding(dU, G, at.V), _but_rounding(dV, G, at.U))
 
 
 def _but_rounding(
@@ -95,7 +95,7 @@ def _but_rounding(
 
 
 def perturbed(
-    x: Float[Array, "batch *shape"], at: Factors, eps: float, clip: Box | None
+    x: Float[Array, "batch *shape"], at: LowRankPerturbation, eps: float, clip: Box | None
 ) -> tuple[Float[Array, "batch *shape"], Float[Array, "batch *shape"]]:
     """The perturbed images, and the direction they were moved in before any cut."""
     xp = namespace(at.U)
@@ -148,7 +148,7 @@ class LoraPGD(InputAttack):
         shape = target.image_shape(math.prod(x.shape[1:]))
         rank, gradient = number_of(self.rank, shape), target.loss(y)
 
-        def start(rng: np.random.Generator) -> Factors:
+        def start(rng: np.random.Generator) -> LowRankPerturbation:
             if not self.warm_start:
                 return random_factors(rng, x, shape, rank)
             towards = (surrogate or target).loss(y)

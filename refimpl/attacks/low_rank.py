@@ -15,7 +15,7 @@ Rank = int | float
 """A number of singular values, or a fraction of the full rank."""
 
 
-class Factors(NamedTuple):
+class LowRankPerturbation(NamedTuple):
     r"""$\delta_c = U_c V_c$ for each channel c of each image: at most as many singular values as U has columns."""
 
     U: Float[Array, "batch channels height rank"]
@@ -34,15 +34,17 @@ def number_of(rank: Rank, shape: Shape) -> int:
     return number
 
 
-def random_factors(rng: np.random.Generator, x: Float[Array, "batch ..."], shape: Shape, rank: int) -> Factors:
+def random_factors(
+    rng: np.random.Generator, x: Float[Array, "batch ..."], shape: Shape, rank: int
+) -> LowRankPerturbation:
     """The start of low-rank adapters: U normal, of length 1 for each image, drawn on the host; V zero."""
     channels, height, width = _checked(x, shape, rank)
     batch = x.shape[0]
     U = unit(like(rng.standard_normal((batch, channels, height, rank)), x))
-    return Factors(U, like(np.zeros((batch, channels, rank, width)), x))
+    return LowRankPerturbation(U, like(np.zeros((batch, channels, rank, width)), x))
 
 
-def truncated_factors(eta: Float[Array, "batch ..."], shape: Shape, rank: int) -> Factors:
+def truncated_factors(eta: Float[Array, "batch ..."], shape: Shape, rank: int) -> LowRankPerturbation:
     r"""The best approximation of rank `rank` of each channel: $U = A\sqrt\Sigma$, $V = \sqrt\Sigma B^\top$.
 
     With $A \Sigma B^\top$ the truncated singular value decomposition; nan where `eta` is not finite, which an SVD would
@@ -53,10 +55,10 @@ def truncated_factors(eta: Float[Array, "batch ..."], shape: Shape, rank: int) -
     finite = xp.all(xp.isfinite(eta))
     A, s, Bt = xp.linalg.svd(xp.reshape(xp.where(finite, eta, xp.zeros_like(eta)), (-1, *shape)), full_matrices=False)
     root = xp.where(finite, xp.sqrt(s[..., :rank]), xp.nan)
-    return Factors(A[..., :rank] * root[..., None, :], root[..., :, None] * Bt[..., :rank, :])
+    return LowRankPerturbation(A[..., :rank] * root[..., None, :], root[..., :, None] * Bt[..., :rank, :])
 
 
-def truncated(eta: Float[Array, "batch *pixels"], shape: Shape, rank: int) -> Float[Array, "batch *pixels"]:
+def best_approximation(eta: Float[Array, "batch *pixels"], shape: Shape, rank: int) -> Float[Array, "batch *pixels"]:
     """Each channel replaced by its best approximation of rank `rank`: no longer than it was."""
     return namespace(eta).reshape(truncated_factors(eta, shape, rank).product(), eta.shape)
 

@@ -12,7 +12,7 @@ from ..settings import Box, setting
 from ..validation import check_attacked, check_steps
 from .ball import length, unit
 from .base import ATTACKS, InputAttack, Target
-from .low_rank import Rank, number_of, truncated
+from .low_rank import Rank, best_approximation, number_of
 
 
 def pgd_l2(
@@ -82,5 +82,5 @@ class PGDL2(InputAttack):
         if self.rank is None:
             return x_adv
         shape = target.image_shape(math.prod(x.shape[1:]))
-        x_adv = x + truncated(x_adv - x, shape, number_of(self.rank, shape))
+        x_adv = x + best_approximation(x_adv - x, shape, number_of(self.rank, shape))
         return x_adv if self.clip is None else namespace(x).clip(x_adv, *self.clip)

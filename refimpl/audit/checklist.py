@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from .carry_out import Audit
+from .run_checks import Audit
 
 SEVERE, PITFALLS, SPECIAL = "severe flaws", "common pitfalls", "special cases"
 

@@ -16,9 +16,9 @@ from ..runs.config import Config
 from ..runs.folder import Run, Warn, list_runs
 from ..runs.trained import TrainedRun, warn_in_python
 from ..runs.zoo import ZooRun, index
-from .carry_out import Audit
 from .checklist import answered
 from .checks.worst_case import found_by
+from .run_checks import Audit
 from .subject import AuditSettings, Certify, Found, Subject, Surrogate
 
 EPS = 0.05

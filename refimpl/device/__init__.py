@@ -4,6 +4,6 @@ Read `check`, what a check is and how arrays are compared, then `passes`, `attac
 compare numbers, and `promises`: the same bits each time, no wait in a step, no memory that grows.
 """
 
-from .check import CHECKS, Outcome, carry_out
+from .check import CHECKS, Outcome, run_checks
 
-__all__ = ["CHECKS", "Outcome", "carry_out"]
+__all__ = ["CHECKS", "Outcome", "run_checks"]

@@ -38,7 +38,7 @@ class Outcome:
     seconds: float
 
 
-def carry_out(on: Backend) -> Iterator[Outcome]:
+def run_checks(on: Backend) -> Iterator[Outcome]:
     """All checks, one after the other; one that fails, for whatever reason, stops no other."""
     for name, check in CHECKS.items():
         started = time.perf_counter()

@@ -15,7 +15,7 @@ from ..measures import (
     label_information,
     mutual_information,
 )
-from ..measures.per_layer import information
+from ..measures.per_layer import layer_information
 from ..networks import FCNN
 from ..regularizers import (
     Batch,
@@ -100,7 +100,7 @@ def mutual_informations(on: Backend) -> str:
     def found(where: Backend) -> dict[str, Any]:
         there, labels = where.asarray(h), where.asarray(y)
         blocks = {f"block {block}": mutual_information(there, block=block) for block in (64, 512, None)}
-        of_layers = information(FCNN(), put(where, params), where.asarray(images))
+        of_layers = layer_information(FCNN(), put(where, params), where.asarray(images))
         return {**blocks, "label": label_information(there, labels), "layers": of_layers}
 
     return compare(found(on), found(NUMPY), DECOMPOSED)

@@ -4,8 +4,8 @@ Read `exercise`, what an exercise is and what an answer is held against; then `t
 file a subject. `file` writes the file with the hole, `check` tries what was written into it.
 """
 
-from .check import Verdict, check
+from .check import CheckResult, check
 from .exercise import EXERCISES, Exercise
 from .file import solved, template, write
 
-__all__ = ["EXERCISES", "Exercise", "Verdict", "check", "solved", "template", "write"]
+__all__ = ["EXERCISES", "CheckResult", "Exercise", "check", "solved", "template", "write"]

@@ -17,7 +17,7 @@ SEED = 0
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckResult:
     """What the check of a file found.
 
     `problem` is why the function could not be tried, or the largest error; `hint` names a typical mistake. Both are
@@ -37,11 +37,11 @@ class _Problem(Exception):
     """Why a file could not be tried."""
 
 
-def check(exercise: Exercise, path: Path) -> Verdict:
+def check(exercise: Exercise, path: Path) -> CheckResult:
     """Run the file, and hold its function against what the exercise has.
 
     The code in the file is run as it is, with all that the user may do. Raises `DataError` where there is no such
-    file; what goes wrong in it is the `problem` of the verdict.
+    file; what goes wrong in it is the `problem` of the result.
     """
     if not path.is_file():
         raise DataError(f"{path} cannot be read: it is not a regular file")
@@ -51,20 +51,20 @@ def check(exercise: Exercise, path: Path) -> Verdict:
         answer = _answer(f(*copy.deepcopy(arguments)))
         problem = _unlike(exercise, answer, arguments) or _not_finite(answer)
         if problem:
-            return Verdict((), problem, _hint(exercise, answer, arguments))
+            return CheckResult((), problem, _hint(exercise, answer, arguments))
         rows = _rows(exercise, f, answer, arguments)
     except _Problem as found:
-        return Verdict((), str(found))
+        return CheckResult((), str(found))
     except (Exception, SystemExit) as error:
         line = _line(error, path)
         if line is None:
             raise
-        return Verdict((), _said(error, path, line))
+        return CheckResult((), _said(error, path, line))
     failed = [row for row in rows if row.passed is False]
     if not failed:
-        return Verdict(rows)
+        return CheckResult(rows)
     problem = next((row.worst for row in failed if row.worst), f"this does not hold: {failed[0].against}")
-    return Verdict(rows, problem, _hint(exercise, answer, arguments))
+    return CheckResult(rows, problem, _hint(exercise, answer, arguments))
 
 
 def _rows(exercise: Exercise, f: Callable[..., Any], answer: np.ndarray, arguments: Arguments) -> tuple[Row, ...]:

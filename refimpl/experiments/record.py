@@ -3,7 +3,7 @@
 from importlib.resources import files
 from typing import Any
 
-from ..runs.schema import Verdict, from_json
+from ..runs.schema import VerdictFile, from_json
 
 FILE = "record.json"
 
@@ -11,4 +11,4 @@ FILE = "record.json"
 def record() -> dict[str, Any] | None:
     """As `refimpl reproduce` writes it to verdict.json; None where there is none."""
     path = files(__package__) / FILE
-    return dict(from_json(path.read_bytes(), Verdict, FILE)) if path.is_file() else None
+    return dict(from_json(path.read_bytes(), VerdictFile, FILE)) if path.is_file() else None

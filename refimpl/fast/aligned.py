@@ -17,9 +17,9 @@ LINE = 64
 def aligned(shape: tuple[int, ...], dtype: Any) -> Shaped[np.ndarray, "..."]:
     """As `np.empty`."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    room = np.empty(size + LINE, np.uint8)
-    start = -room.ctypes.data % LINE
-    return room[start : start + size].view(dtype).reshape(shape)
+    memory = np.empty(size + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def aligned_copy(x: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:

@@ -1,4 +1,4 @@
-"""Doors to other libraries: their attacks on our nets, our attacks on theirs, and nets and histories in their files.
+"""Other libraries: their attacks on our nets, our attacks on theirs, and nets and histories in their files.
 
 Read `external`, a classifier of another library as one of our networks; `art` and `torch`, our networks as theirs;
 `layers`, a network as a list of their layers, and `export`, which writes it in one of the `formats` and checks what it

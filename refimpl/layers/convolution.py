@@ -45,7 +45,7 @@ def conv2d(
 ) -> tuple[Float[Array, "batch O h w"], Pullback]:
     r"""$y = \tilde W\,\mathrm{im2col}(x) + b$: a cross-correlation of stride 1, no padding, h = H-k+1, w = W-k+1.
 
-    It is affine, so that its derivatives are those of `ops.affine` with patches for examples:
+    It is affine, so that its derivatives are those of `dense.affine` with patches for examples:
     $dx = \mathrm{col2im}(\tilde W^\top dy)$, $\;d\tilde W = \sum_{batch} dy\,\mathrm{im2col}(x)^\top$,
     $\;db = \sum dy$. Raises `UsageError` where the channels differ or the image is smaller than a filter.
 

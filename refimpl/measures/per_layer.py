@@ -35,7 +35,7 @@ def layers(network: Network, params: Params) -> list[dict[str, Any]]:
     return rows
 
 
-def information(
+def layer_information(
     network: Network,
     params: Params,
     images: UInt8[Array, "examples *shape"],

@@ -7,7 +7,7 @@ from ..backend import Backend, Params
 from ..data.dataset import Split
 from ..low_rank import n_weights
 from ..measures import interval
-from ..measures.per_layer import information, layers
+from ..measures.per_layer import layer_information, layers
 from ..networks import Network
 from ..tables import html_table, percent, percent_interval
 from ..training import score
@@ -74,7 +74,7 @@ def measure(
     loss, correct = (float(number) for number in score(network, params, images, labels))
     rows, n = layers(network, params), len(test.labels)
     if sigma2 is not None:
-        known = information(network, params, images, labels, sigma2)
+        known = layer_information(network, params, images, labels, sigma2)
         rows = [row | more for row, more in zip(rows, [*known, {}], strict=True)]
     return NetworkMeasures(
         dataset=dataset,

@@ -386,7 +386,7 @@ class Cost(TypedDict):
     processors: list[str]
 
 
-class Verdict(TypedDict):
+class VerdictFile(TypedDict):
     """verdict.json, and the record of it that the package holds."""
 
     profile: str

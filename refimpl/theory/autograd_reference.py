@@ -38,6 +38,8 @@ def vjp(forward: Callable[..., Any], arguments: tuple[np.ndarray, ...], dy: np.n
     return autograd.grad(lambda boxed: anp.sum(dy * forward(*boxed)))(arguments)
 
 
-def slope(f: Callable[[np.ndarray], float], x: np.ndarray, direction: np.ndarray, step: float = 1e-6) -> float:
+def directional_derivative(
+    f: Callable[[np.ndarray], float], x: np.ndarray, direction: np.ndarray, step: float = 1e-6
+) -> float:
     """The derivative of f at x along `direction`, by a central difference."""
     return (float(f(x + step * direction)) - float(f(x - step * direction))) / (2 * step)

@@ -11,7 +11,7 @@ import numpy as np
 from ..attacks import fgsm, pgd
 from ..attacks.ball import length
 from ..attacks.lora_pgd import factor_gradients, perturbed
-from ..attacks.low_rank import Factors
+from ..attacks.low_rank import LowRankPerturbation
 from ..backend import Array, Backend, Params, like, namespace
 from ..layers.activations import leaky_relu, relu, tanh
 from ..layers.convolution import col2im, conv2d, im2col, pad
@@ -156,7 +156,7 @@ def derivatives(backend: Backend, rng: np.random.Generator) -> Iterator[Derivati
     yield Derivative(
         "joint term", "Eq. (7)", stack, lambda *Ws: joint(Ws)[0], lambda dy: tuple(dy * G for G in joint(stack)[1])
     )
-    yield _on_the_sphere(draw(4, 60), Factors(draw(4, 2, 5, 3), draw(4, 2, 3, 6)))
+    yield _on_the_sphere(draw(4, 60), LowRankPerturbation(draw(4, 2, 5, 3), draw(4, 2, 3, 6)))
     fcnn, cnn, lenet5, relu_cnn = FCNN((6, 5, 4, 3)), CNN(**SMALL), LeNet5(**SMALL), CNN(activation="relu", **SMALL)
     dense = {name: draw(*p.shape) for name, p in fcnn.init(backend).items()}
     filters = {name: 0.3 * draw(*p.shape) for name, p in cnn.init(backend).items()}
@@ -199,13 +199,13 @@ def _layers(
     yield _primitive("leaky relu", "LeNet-5", leaky_relu, x)
 
 
-def _on_the_sphere(x: Array, at: Factors) -> Derivative:
+def _on_the_sphere(x: Array, at: LowRankPerturbation) -> Derivative:
     """A low-rank perturbation by its factors: product, normalization, cut."""
     eps, clip = 0.5, (-0.5, 0.5)
     scale = eps / namespace(x).reshape(length(namespace(x).reshape(at.product(), x.shape)), (-1, 1, 1, 1))
     return Derivative(
         "low-rank perturbation", "low-rank PGD", (at.U, at.V),
-        lambda U, V: perturbed(x, Factors(U, V), eps, clip)[0],
+        lambda U, V: perturbed(x, LowRankPerturbation(U, V), eps, clip)[0],
         lambda dy: tuple(scale * g for g in factor_gradients(lambda ahead: dy, x, at, eps, clip)),
     )  # fmt: skip
 

@@ -56,7 +56,7 @@ def l1_norm(w: Vector) -> float:
     return float(namespace(w).sum(namespace(w).abs(w)))
 
 
-def margins(w: Vector, x: Float[Array, "N n"], y: Float[Array, "N"]) -> Float[Array, "N"]:
+def functional_margins(w: Vector, x: Float[Array, "N n"], y: Float[Array, "N"]) -> Float[Array, "N"]:
     r"""$y\,w^\top x$, for labels of -1 and 1."""
     return y * (x @ w)
 
@@ -92,7 +92,7 @@ def adversarial_error(
     check_sample(w, x, y)
     xp, reach = namespace(x), eps * l1_norm(w)
     if adversary == "sample":
-        return _fraction(margins(w, x, y) - reach < 0)
+        return _fraction(functional_margins(w, x, y) - reach < 0)
     if adversary != "universal":
         raise UsageError(f"unknown adversary {adversary!r}: choose sample or universal")
     steps = xp.sort(xp.clip(-(x @ w), -reach, reach))  # where w.x + t changes its sign

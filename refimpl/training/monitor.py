@@ -8,7 +8,7 @@ from typing import Any
 from ..attacks.base import InputAttack
 from ..backend import Params
 from ..measures.fooling import LabelledImages, fooling
-from ..measures.per_layer import information
+from ..measures.per_layer import layer_information
 from ..networks.base import Network
 
 KEPT = ("attack", "eps", "n", "n_correct", "fooling_ratio", "robust_accuracy", "examples_seed")
@@ -39,7 +39,7 @@ class Monitor:
             results = fooling(self.network, params, self.inputs, self.attacks)
             line |= {"attacks": [{key: one.summary[key] for key in KEPT if key in one.summary} for one in results]}
         if self.mutual_information:
-            known = information(self.network, params, self.inputs.backend.asarray(self.inputs.images))
+            known = layer_information(self.network, params, self.inputs.backend.asarray(self.inputs.images))
             line |= {"layers": [layer | more for layer, more in zip(line["layers"], [*known, {}], strict=True)]}
         return line
 
@@ -60,12 +60,12 @@ def catastrophic_overfitting(history: Sequence[dict[str, Any]]) -> int | None:
 
     The net has then learnt to defeat the single step, not the attack (Wong, Rice and Kolter 2020).
     """
-    watched = [
+    monitored = [
         (line["epoch"], *(ratio["fooling_ratio"] for ratio in line["attacks"] if ratio["attack"] in ("fgsm", "pgd")))
         for line in history
         if "attacks" in line
     ]
-    whole = [numbers for numbers in watched if None not in numbers]
+    whole = [numbers for numbers in monitored if None not in numbers]
     for i, (epoch, fgsm, pgd) in enumerate(whole):
         if any(fgsm < earlier[1] and pgd > earlier[2] + RISE for earlier in whole[:i]):
             return int(epoch)

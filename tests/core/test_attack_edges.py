@@ -35,7 +35,7 @@ from refimpl.attacks import (
 from refimpl.attacks.ball import project, steps_inside
 from refimpl.attacks.lora_pgd import factor_gradients
 from refimpl.attacks.losses import cross_entropy, dlr, margin_loss, other_classes, targeted_dlr
-from refimpl.attacks.low_rank import Factors, number_of, random_factors, truncated_factors
+from refimpl.attacks.low_rank import LowRankPerturbation, number_of, random_factors, truncated_factors
 from refimpl.attacks.norm_ball import EuclideanBall, within
 from refimpl.attacks.restarts import one_by_one
 from refimpl.attacks.square import draw, square
@@ -326,14 +326,15 @@ def test_what_is_rounding_is_judged_example_by_example_and_factor_by_factor():
     rng = RNG(1)
     x, g = np.full((3, 40), 0.5), rng.normal(size=(3, 40)) * np.array([[1.0], [1e-30], [1e30]])
     U, V = rng.normal(size=(3, 2, 4, 2)), rng.normal(size=(3, 2, 2, 5))
-    both = factor_gradients(lambda at: g, x, Factors(U, V), 0.5)
+    both = factor_gradients(lambda at: g, x, LowRankPerturbation(U, V), 0.5)
     for i in range(3):
-        one = factor_gradients(lambda at, i=i: g[i : i + 1], x[i : i + 1], Factors(U[i : i + 1], V[i : i + 1]), 0.5)
+        alone = LowRankPerturbation(U[i : i + 1], V[i : i + 1])
+        one = factor_gradients(lambda at, i=i: g[i : i + 1], x[i : i + 1], alone, 0.5)
         for ours, theirs in zip(both, one, strict=True):
             assert_allclose(ours[i], theirs[0], rtol=1e-9)
             assert np.abs(ours[i]).max() > 0
     for scale in (1e-9, 1e9):
-        dU, dV = factor_gradients(lambda at: g, x, Factors(scale * U, V / scale), 0.5)
+        dU, dV = factor_gradients(lambda at: g, x, LowRankPerturbation(scale * U, V / scale), 0.5)
         assert_allclose(dU, both.U / scale, rtol=1e-6)
         assert_allclose(dV, both.V * scale, rtol=1e-6)
 

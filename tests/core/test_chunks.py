@@ -13,7 +13,7 @@ from refimpl.attacks.verify import verify_weights
 from refimpl.backend import ON_CPU, ON_GPU
 from refimpl.interop.external import ExternalNetwork
 from refimpl.low_rank import factorised
-from refimpl.measures.per_layer import information
+from refimpl.measures.per_layer import layer_information
 from refimpl.training import score
 
 NETWORK = FCNN((4, 3, 10))
@@ -59,7 +59,7 @@ def test_a_gpu_is_given_many_examples_at_a_time(images, labels, backend, attacke
     score(network, params, backend.asarray(images), backend.asarray(labels))
     assert max(network.seen) == scored
     network.seen.clear()
-    information(network, params, backend.asarray(images[:300]))
+    layer_information(network, params, backend.asarray(images[:300]))
     assert max(network.seen) == min(measured, 300)
     network.seen.clear()
     x = backend.asarray(images.reshape(len(images), -1) / 255, "float32")

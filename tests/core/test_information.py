@@ -18,7 +18,7 @@ from refimpl import UsageError, label_information, mutual_information
 from refimpl.backend import ON_CPU
 from refimpl.measures import per_layer
 from refimpl.measures.information import mutual_informations
-from refimpl.measures.per_layer import information
+from refimpl.measures.per_layer import layer_information
 from refimpl.networks import FCNN
 
 variances = st.floats(0.01, 10)
@@ -165,7 +165,7 @@ def test_no_examples_and_nan_are_refused():
         inspect.unwrap(mutual_informations)([[0.0]], (0.1,))
     network = FCNN((4, 3, 2))
     with pytest.raises(UsageError, match="at least one example"):
-        information(network, network.init(NUMPY), np.zeros((0, 2, 2), np.uint8))
+        layer_information(network, network.init(NUMPY), np.zeros((0, 2, 2), np.uint8))
 
 
 def test_the_papers_noise_is_the_default(rng):
@@ -174,8 +174,8 @@ def test_the_papers_noise_is_the_default(rng):
     h, params = rng.normal(size=(6, 3)), network.init(NUMPY)
     assert mutual_information(h) == mutual_information(h, 0.1) != mutual_information(h, 1.1)
     assert label_information(h, y) == label_information(h, y, 0.1) != label_information(h, y, 1.1)
-    assert information(network, params, images, y) == information(network, params, images, y, 0.1)
-    assert information(network, params, images, y) != information(network, params, images, y, 1.1)
+    assert layer_information(network, params, images, y) == layer_information(network, params, images, y, 0.1)
+    assert layer_information(network, params, images, y) != layer_information(network, params, images, y, 1.1)
 
 
 @pytest.mark.parametrize("chunk", [250, 3])
@@ -185,11 +185,11 @@ def test_every_hidden_layer_is_measured_over_all_images_whatever_the_chunk(rng, 
     params = network.init(NUMPY, dtype="float64")
     hidden = network.hidden(params, images.reshape(7, 4) / 255)
     expected = [(*naive.mutual_information(h, 0.05), *label_information(h, y, 0.05)) for h in hidden]
-    found = information(network, params, images, y, 0.05)
+    found = layer_information(network, params, images, y, 0.05)
     assert_allclose([list(row.values()) for row in found], expected, rtol=1e-9, atol=1e-12)
     names = [f"{kind}_information_{bound}" for kind in ("mutual", "label") for bound in ("lower", "upper")]
     assert [list(row) for row in found] == [names] * 2
-    assert [list(row) for row in information(network, params, images)] == [names[:2]] * 2
+    assert [list(row) for row in layer_information(network, params, images)] == [names[:2]] * 2
 
 
 @pytest.mark.parametrize("block", [0, -5])

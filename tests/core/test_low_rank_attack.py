@@ -13,7 +13,7 @@ from strategies import budgets, seeds
 from refimpl import CNN, FCNN, LabelledImages, UsageError, fooling
 from refimpl.attacks import ATTACKS, PGDL2, LoraPGD, input_attacks, lora_pgd, pgd_l2, verify
 from refimpl.attacks.lora_pgd import factor_gradients
-from refimpl.attacks.low_rank import Factors, random_factors, truncated, truncated_factors
+from refimpl.attacks.low_rank import LowRankPerturbation, best_approximation, random_factors, truncated_factors
 from refimpl.layers.images import scale
 from refimpl.regularizers import Batch
 from refimpl.training import AdversarialInputs, CrossEntropy
@@ -71,7 +71,7 @@ def test_the_gradients_by_the_factors_are_those_of_the_loss(seed, rank, eps, cli
         return -anp.sum(anp.cos(moved if clip is None else anp.clip(moved, *clip)))
 
     common = eps / np.linalg.norm((U @ V).reshape(3, -1), axis=-1)[:, None, None, None]
-    dU, dV = factor_gradients(sines, x, Factors(U, V), eps, clip)
+    dU, dV = factor_gradients(sines, x, LowRankPerturbation(U, V), eps, clip)
     assert_allclose(common * dU, grad(loss, 0)(U, V), rtol=1e-9, atol=1e-9)
     assert_allclose(common * dV, grad(loss, 1)(U, V), rtol=1e-9, atol=1e-9)
 
@@ -135,7 +135,7 @@ def test_the_gradient_by_a_factor_is_orthogonal_to_it(seed, rank, clip):
     """The perturbation does not change with the length of either, cut or not."""
     rng = np.random.default_rng(seed)
     x = images(rng)
-    at = Factors(rng.normal(size=(3, CHANNELS, HEIGHT, rank)), rng.normal(size=(3, CHANNELS, rank, WIDTH)))
+    at = LowRankPerturbation(rng.normal(size=(3, CHANNELS, HEIGHT, rank)), rng.normal(size=(3, CHANNELS, rank, WIDTH)))
     for factor, d in zip(at, factor_gradients(sines, x, at, 1.0, clip), strict=True):
         assert_allclose((factor * d).sum(axis=(1, 2, 3)), 0, atol=1e-9)
 
@@ -159,7 +159,7 @@ def test_a_gradient_of_rank_one_needs_rank_one(rng):
 @given(seeds, ranks)
 def test_the_truncated_start_is_the_best_approximation(seed, rank):
     eta = np.random.default_rng(seed).normal(size=(3, PIXELS))
-    cut = truncated(eta, SHAPE, rank)
+    cut = best_approximation(eta, SHAPE, rank)
     assert_allclose(np.linalg.norm(cut, axis=-1), within_rank(eta, rank), rtol=1e-9)
     assert_allclose((eta * cut).sum(axis=-1), within_rank(eta, rank) ** 2, rtol=1e-9)
     U, V = truncated_factors(eta, SHAPE, rank)
@@ -169,8 +169,8 @@ def test_the_truncated_start_is_the_best_approximation(seed, rank):
 def test_an_example_does_not_depend_on_its_batch(rng):
     x = images(rng)
     U, V = random_factors(rng, x, SHAPE, 2)
-    whole = lora_pgd(sines, x, Factors(U, V), eps=0.5)
-    parts = [lora_pgd(sines, x[i : i + 1], Factors(U[i : i + 1], V[i : i + 1]), eps=0.5) for i in range(3)]
+    whole = lora_pgd(sines, x, LowRankPerturbation(U, V), eps=0.5)
+    parts = [lora_pgd(sines, x[i : i + 1], LowRankPerturbation(U[i : i + 1], V[i : i + 1]), eps=0.5) for i in range(3)]
     assert_allclose(whole, np.concatenate(parts), rtol=1e-9)
 
 
@@ -180,7 +180,7 @@ def test_every_backend_climbs_alike(be, rng):
     target = x + rng.normal(size=x.shape)
     expected = lora_pgd(lambda at: target - at, x, start, eps=0.5, steps=4)
     goal = be.array(target)
-    ours = lora_pgd(lambda at: goal - at, be.array(x), Factors(*map(be.array, start)), eps=0.5, steps=4)
+    ours = lora_pgd(lambda at: goal - at, be.array(x), LowRankPerturbation(*map(be.array, start)), eps=0.5, steps=4)
     assert_allclose(be.host(ours), expected, rtol=0, atol=100 * be.tolerance)
     flat = pgd_l2(lambda at: goal - at, be.array(x), eps=0.5, step_size=0.2, steps=4, clip=(0.0, 1.0))
     assert_allclose(
@@ -300,7 +300,7 @@ def test_a_truncated_pgd_l2_keeps_its_rank(rng):
     s = np.linalg.svd(eta.reshape(4, 28, 28), compute_uv=False)
     assert (s[:, 2:] < 1e-9 * s[:, :1]).all()
     whole = PGDL2(eps=0.5).perturb(target, x, y, [])
-    assert_allclose(eta, truncated(whole - x, (1, 28, 28), 2), atol=1e-12)
+    assert_allclose(eta, best_approximation(whole - x, (1, 28, 28), 2), atol=1e-12)
 
 
 def test_low_rank_adversarial_training_draws_anew_at_each_step(rng):
@@ -328,4 +328,4 @@ def test_images_of_several_channels_are_attacked_in_the_shape_that_their_network
 def test_what_is_not_finite_is_truncated_to_nan_and_not_decomposed(value):
     eta = np.ones((2, PIXELS))
     eta[1, 3] = value
-    assert np.isnan(truncated(eta, SHAPE, 2)).all()
+    assert np.isnan(best_approximation(eta, SHAPE, 2)).all()

@@ -7,7 +7,7 @@ from refimpl import LabelledImages, fooling
 from refimpl.attacks import FGSM, GNM, PGD
 from refimpl.backend import backend
 from refimpl.data import strokes
-from refimpl.measures.per_layer import information
+from refimpl.measures.per_layer import layer_information
 from refimpl.networks import FCNN, fcnn
 from refimpl.runs.config import Config
 from refimpl.runs.fit import fit
@@ -43,7 +43,7 @@ def test_a_log_says_what_the_evaluation_says_of_the_first_examples():
         kept = ("attack", "eps", "n", "n_correct", "fooling_ratio", "robust_accuracy")
         assert found == {key: result.summary[key] for key in kept}
         assert found["n"] == 40
-    known = information(FCNN(), params, SMALL.test.images[:40])
+    known = layer_information(FCNN(), params, SMALL.test.images[:40])
     for layer, more in zip(line["layers"], known, strict=False):
         assert more.items() <= layer.items()
     assert line["layers"][-1] == {"name": "W6"}

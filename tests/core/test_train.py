@@ -18,7 +18,7 @@ from refimpl.networks import FCNN, loss_gradient, margin_gradients
 from refimpl.optimizers import Proximal
 from refimpl.regularizers import L1, Batch, Joint, MarginBound, Nuclear, Regularizer
 from refimpl.runs.config import Config
-from refimpl.theory import autograd_reference as oracle
+from refimpl.theory import autograd_reference
 from refimpl.training import (
     AdversarialInputs,
     AdversarialWeights,
@@ -228,7 +228,7 @@ def test_the_gradient_of_a_regularized_objective_is_that_of_the_loss_and_its_ter
     for name in ("W1", "W2"):
         added = grads[name] - plain[name]
         direction = rng.normal(size=added.shape)
-        slope = oracle.slope(
+        slope = autograd_reference.directional_derivative(
             lambda at, name=name: sum(term.value_and_grad({**params, name: at}, batch)[0] for term in terms),
             params[name],
             direction,

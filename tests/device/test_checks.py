@@ -1,4 +1,4 @@
-"""The checks of a device: each passes on the stand-in, and fails on one that is broken on purpose."""
+"""The checks of a device: each passes on the mock, and fails on one that is broken on purpose."""
 
 import gc
 import types
@@ -10,7 +10,7 @@ from backends import FAKE, STRICT
 
 from refimpl import NumericalError
 from refimpl.backend import backend, cupy_trouble, fetch
-from refimpl.device import CHECKS, carry_out, check
+from refimpl.device import CHECKS, check, run_checks
 from refimpl.device.check import compare, compare_signs
 from refimpl.registry import Registry
 
@@ -96,7 +96,7 @@ BREAKS = {
 
 
 def broken(monkeypatch, name, breaks):
-    """The stand-in with one function replaced."""
+    """The mock with one function replaced."""
     *above, last = name.split(".")
     if not above and last in vars(fakecupy.xp):
         monkeypatch.setattr(fakecupy.xp, last, breaks(getattr(fakecupy.xp, last)))
@@ -139,7 +139,7 @@ def test_a_check_that_fails_stops_no_other(monkeypatch):
     for name, one in {"fails": fails, "breaks": breaks, "passes": lambda on: "3 arrays"}.items():
         some.register(name)(one)
     monkeypatch.setattr(check, "CHECKS", some)
-    said = [(one.name, one.passed, one.said) for one in carry_out(FAKE)]
+    said = [(one.name, one.passed, one.said) for one in run_checks(FAKE)]
     assert said == [
         ("fails", False, "other numbers"),
         ("breaks", False, "ZeroDivisionError: "),

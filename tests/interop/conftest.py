@@ -1,4 +1,4 @@
-"""A run that has learnt the strokes, opened; the networks that go through every door."""
+"""A run that has learnt the strokes, opened; the networks that every other library is given."""
 
 import numpy as np
 import pytest

@@ -10,12 +10,12 @@ import pytest
 import refimpl as ri
 
 art = pytest.importorskip("art.attacks.evasion")
-door = pytest.importorskip("refimpl.interop.art")
+interop = pytest.importorskip("refimpl.interop.art")
 
 
 def test_predictions_and_gradients_are_ours(network, drawn):
     params, images = drawn
-    classifier, gradients = door.Classifier(network, params), network.gradients(params)
+    classifier, gradients = interop.Classifier(network, params), network.gradients(params)
     rows, y = images.reshape(len(images), -1), np.array([0, 1, 2, 0, 1])
     assert classifier.input_shape == images.shape[1:]
     assert np.array_equal(classifier.predict(images, batch_size=2), np.concatenate(
@@ -28,7 +28,7 @@ def test_predictions_and_gradients_are_ours(network, drawn):
 
 def test_class_gradients_are_difference_quotients(network, drawn, rng):
     params, images = drawn
-    classifier, step = door.Classifier(network, params), 1e-6
+    classifier, step = interop.Classifier(network, params), 1e-6
     direction = rng.choice([-1.0, 1.0], images.shape)
     quotient = (classifier.predict(images + step * direction) - classifier.predict(images - step * direction)) / (
         2 * step
@@ -42,7 +42,7 @@ def test_class_gradients_are_difference_quotients(network, drawn, rng):
 
 
 def test_losses_are_cross_entropies(run):
-    classifier = door.Classifier(run.network, run.params)
+    classifier = interop.Classifier(run.network, run.params)
     x, y = run.data.test.images[:7, None] / np.float32(255), run.data.test.labels[:7].astype(np.int64)
     logits = classifier.predict(x).astype(float)
     expected = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(7), y]
@@ -54,7 +54,7 @@ def test_losses_are_cross_entropies(run):
 
 def test_activations_are_the_hidden_representations(network, drawn):
     params, images = drawn
-    classifier = door.Classifier(network, params)
+    classifier = interop.Classifier(network, params)
     hidden = network.hidden(params, images.reshape(len(images), -1))
     assert len(classifier.layer_names) == len(hidden)
     for i, (name, t) in enumerate(zip(classifier.layer_names, hidden, strict=True)):
@@ -71,7 +71,7 @@ def test_pgd_of_art_finds_our_examples(run, attacked, clip):
     if clip is None:
         attack = ri.attacks.PGD(eps=0.05)
         ours = attack.perturb(run.network.gradients(params), x.reshape(len(x), -1), y).reshape(x.shape)
-    classifier = door.Classifier(run.network, params, clip_values=clip)
+    classifier = interop.Classifier(run.network, params, clip_values=clip)
     attack = art.ProjectedGradientDescentNumpy(
         classifier, eps=0.05, eps_step=0.005, max_iter=20, batch_size=len(x), verbose=False
     )
@@ -92,7 +92,7 @@ def test_pgd_of_art_finds_our_examples(run, attacked, clip):
 )
 def test_other_attacks_of_art_run_and_fool(run, attack, settings):
     x, y = run.data.test.images[:10, None] / np.float32(255), run.data.test.labels[:10]
-    classifier = door.Classifier(run.network, run.params)
+    classifier = interop.Classifier(run.network, run.params)
     x_adv = getattr(art, attack)(classifier, **settings).generate(x, np.eye(10)[y])
     clean, attacked = ((classifier.predict(images).argmax(axis=1) == y).mean() for images in (x, x_adv))
     assert attacked < clean
@@ -100,7 +100,7 @@ def test_other_attacks_of_art_run_and_fool(run, attack, settings):
 
 def test_training_is_refused(run):
     with pytest.raises(ri.UsageError, match="refimpl train"):
-        door.Classifier(run.network, run.params).fit(np.zeros((1, 1, 28, 28)), np.zeros(1))
+        interop.Classifier(run.network, run.params).fit(np.zeros((1, 1, 28, 28)), np.zeros(1))
 
 
 WITHOUT_PYTORCH = """

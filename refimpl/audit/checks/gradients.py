@@ -62,13 +62,13 @@ class Saturation(Check):
             xp = namespace(M)
             return xp.sum(xp.exp(-xp.clip(M, 0.0, None)), axis=-1)  # at most (1 - p) / p
 
-        share = float((subject.each(unlikely, subject.x, subject.y) < SATURATED).mean())
-        amber = share > CONFIDENT
+        fraction = float((subject.each(unlikely, subject.x, subject.y) < SATURATED).mean())
+        amber = fraction > CONFIDENT
         return Finding(
             colour="amber" if amber else "green",
-            value=percent(share),
-            number=share,
-            reason=f"{percent(share)} of the examples have a probability within {SATURATED:g} of 1",
+            value=percent(fraction),
+            number=fraction,
+            reason=f"{percent(fraction)} of the examples have a probability within {SATURATED:g} of 1",
             todo="trust attacks whose loss has no scale, DLR, rather than the cross-entropy's" if amber else "",
         )
 

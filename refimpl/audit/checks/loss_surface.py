@@ -36,14 +36,14 @@ class LossSurface(Check):
             return xp.stack([cross_entropy(net.logits(x + eps * d), y)[0] for d in (g, s)], axis=-1)
 
         along, random = subject.each(rises, subject.x, signs, subject.y).T
-        share = float((along > random).mean())
+        fraction = float((along > random).mean())
         return Finding(
-            colour="green" if share >= SMOOTH else "amber",
-            value=percent(share),
-            number=share,
-            reason=f"at eps {eps:g} the loss is higher along the gradient than along random signs at {percent(share)}"
-            " of the examples",
-            todo="" if share >= SMOOTH else "look at the slices: a flat or jagged surface is a masked gradient",
+            colour="green" if fraction >= SMOOTH else "amber",
+            value=percent(fraction),
+            number=fraction,
+            reason=f"at eps {eps:g} the loss is higher along the gradient than along random signs at"
+            f" {percent(fraction)} of the examples",
+            todo="" if fraction >= SMOOTH else "look at the slices: a flat or jagged surface is a masked gradient",
             details={"slices": [_slice(subject, i, signs) for i in range(min(SLICES, len(subject.y)))]},
         )
 

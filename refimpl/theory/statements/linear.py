@@ -8,7 +8,7 @@ from hypothesis import assume
 from ...attacks import fgsm, gnm
 from ...backend import Array, like, namespace
 from ...measures.accuracy import interval
-from ..linear import adversarial_error, error, gaussian_error, l1_norm, margins, projection, sparsity
+from ..linear import adversarial_error, error, functional_margins, gaussian_error, l1_norm, projection, sparsity
 from .statement import Claim, Example, Statement, at_most, equal, require
 from .strategies import classifications, gaussian_classes, linear_models
 
@@ -32,8 +32,8 @@ def grows_with_the_budget(c: Example) -> None:
 def worst(c: Example, eta: Array) -> None:
     """`eta` leaves the margin y w.x - eps |w|_1, and no perturbation within the budget leaves a smaller one."""
     xp = namespace(c.w)
-    ours, other = (margins(c.w, c.x + shift, c.y) for shift in (eta, c.eps * c.other))
-    least = margins(c.w, c.x, c.y) - c.eps * l1_norm(c.w)
+    ours, other = (functional_margins(c.w, c.x + shift, c.y) for shift in (eta, c.eps * c.other))
+    least = functional_margins(c.w, c.x, c.y) - c.eps * l1_norm(c.w)
     rounding = 1e-9 * float(xp.max(xp.abs(c.x) @ xp.abs(c.w)) + c.eps * l1_norm(c.w))
     apart = float(xp.max(xp.abs(ours - least)))
     require(apart <= rounding, {"|margin - (y w.x - eps |w|_1)|": apart})
@@ -55,26 +55,26 @@ def dual_norms(c: Example) -> None:
     xp = namespace(c.w)
 
     def one_margin(x: Array) -> tuple[Array, Array]:
-        return margins(c.w, x, c.y)[:, None], (c.y[:, None] * c.w)[:, None, :]
+        return functional_margins(c.w, x, c.y)[:, None], (c.y[:, None] * c.w)[:, None, :]
 
     duals = {"inf": 1, "2": 2, "1": math.inf}
     for norm, dual in duals.items():
         moved = gnm(one_margin, c.x, eps=c.eps, steps=1, norm=norm) - c.x
         length = xp.linalg.vector_norm(c.w, ord=dual)
-        fallen = -margins(c.w, moved, c.y)
+        fallen = -functional_margins(c.w, moved, c.y)
         rounding = 1e-9 * (1 + float(xp.max(xp.abs(c.x)))) * float(xp.sum(xp.abs(c.w)))
         apart = float(xp.max(xp.abs(fallen - c.eps * length)))
         require(apart <= rounding, {f"|fall - eps |w|_dual|, l_{norm}": apart})
         size = xp.linalg.vector_norm(c.other, ord=float(norm), axis=-1)
         other = c.eps * c.other / xp.maximum(size, xp.ones_like(size))[:, None]
-        better = float(xp.max(-margins(c.w, other, c.y) - fallen))
+        better = float(xp.max(-functional_margins(c.w, other, c.y) - fallen))
         require(better <= rounding, {f"another direction lowers it more by, l_{norm}": better})
 
 
 def correct_under_attack(c: Example) -> dict[str, float]:
     """P(correct under attack), and the two other forms of it in the proof."""
     xp = namespace(c.w)
-    m, reach = margins(c.w, c.x, c.y), c.eps * l1_norm(c.w)
+    m, reach = functional_margins(c.w, c.x, c.y), c.eps * l1_norm(c.w)
 
     def fraction(hits: Array) -> float:
         return float(xp.mean(xp.astype(hits, xp.float64)))
@@ -97,7 +97,7 @@ def complements(c: Example) -> None:
 
 def complements_without_ties(c: Example) -> None:
     xp = namespace(c.w)
-    m = margins(c.w, c.x, c.y)
+    m = functional_margins(c.w, c.x, c.y)
     assume(not bool(xp.any((m == 0) | (xp.abs(m) == c.eps * l1_norm(c.w)))))
     complements(c)
 
@@ -128,7 +128,7 @@ def gaussian_as_sampled(c: Example) -> None:
     one, each = gaussian_error(c.w, c.mean, _covariance(c), c.eps, "universal", c.positive), p
     require(at_most(one, each), {"p_eps, universal": one, "p_eps, per example": each})
     t = c.eps * l1_norm(c.w) * rng.uniform(-1, 1)
-    fraction = float(namespace(c.w).mean(namespace(c.w).astype(margins(c.w, x, y) + y * t < 0, c.w.dtype)))
+    fraction = float(namespace(c.w).mean(namespace(c.w).astype(functional_margins(c.w, x, y) + y * t < 0, c.w.dtype)))
     low, high = interval(round(2000 * fraction), 2000, 1 - 1e-9)
     require(low <= one, {"p_eps, universal, closed form": one, "error at one perturbation": fraction})
 

@@ -22,7 +22,7 @@ def accuracy_is_unchanged(c: Example) -> None:
 
 
 def no_less_robust(c: Example) -> None:
-    """The conclusion of the second part of Theorem 1, for both readings of p_eps."""
+    """The conclusion of the second part of Theorem 1, for both definitions of p_eps."""
     for adversary in ("sample", "universal"):
         p, q = (adversarial_error(w, c.x, c.y, c.eps, adversary) for w in (c.w, projected(c)))
         require(q <= p, {"p_eps(w)": p, "p_eps(Qw)": q})
