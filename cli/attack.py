@@ -12,6 +12,7 @@ import click
 from refimpl.attacks import ATTACKS, Attack
 from refimpl.errors import UsageError
 from refimpl.measures import AttackResult, worst_cases
+from refimpl.parameters import number
 from refimpl.runs.trained import Evaluation, TrainedRun, check_attack
 
 from . import options
@@ -201,5 +202,7 @@ def _eps(eps: float) -> str:
 def _budget(summary: dict[str, Any]) -> str:
     radii = summary.get("eps_weights")
     if isinstance(radii, dict):
-        return f"{_eps(summary['eps'])}, weights {','.join(f'{name[1:]}={value:g}' for name, value in radii.items())}"
+        return (
+            f"{_eps(summary['eps'])}, weights {','.join(f'{number(name)}={value:g}' for name, value in radii.items())}"
+        )
     return _eps(summary["eps"]) + ("" if radii is None else f", weights {radii:g}")

@@ -1,4 +1,4 @@
-"""What a command needs before it can work on a run: its data, threads, and what a polite kill does."""
+"""What a command needs before it can work on a run: its data, threads, and what SIGTERM does."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def blas_threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM, a cluster's polite kill, do what Ctrl-C does.
+    """Let SIGTERM, by which clusters end a job, do what Ctrl-C does.
 
     Where an exception cannot leave (a callback of the garbage collector, `__del__`) Python prints it and goes on. An
     interrupt that ends so is sent again.

@@ -7,8 +7,8 @@ Four wings; the first imports none of the others.
                 parameters, settings, registry, validation, tables, atomic, errors
     fast twins  fast: the same mathematics for NumPy, every array allocated once; without it everything works, slower
     neighbours  low_rank: layers kept as U S V^T; theory: the paper's statements as objects that can be refuted
-    machinery   data, runs (one method, one seed, one folder), experiments (the paper's), bench, audit; webpage;
-                interop (other libraries)
+    machinery   data, runs (one method, one seed, one folder), experiments (the paper's), bench, audit, exercises,
+                webpage; device (checks of a GPU), interop (other libraries)
 
 The mathematics knows nothing of files, the files nothing of the command line.
 

@@ -20,6 +20,11 @@ def is_weight(name: str) -> bool:
     return name.startswith("W")
 
 
+def names_layer(name: str) -> bool:
+    """Whether it is the name of some layer's weight, `W1`, `W2`, ..."""
+    return is_weight(name) and name[1:].isdecimal()
+
+
 def weights(params: Params) -> Params:
     """The weights by name, from the first layer to the last."""
     return {name: params[name] for name in sorted(filter(is_weight, params), key=number)}

@@ -12,6 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 from .errors import UsageError
+from .parameters import names_layer
 
 S = TypeVar("S", bound="Settings")
 
@@ -130,7 +131,7 @@ def check(name: str, value: Any, kind: Any, about: About) -> None:
         raise UsageError(f"{name} must be one of {', '.join(about.choices)}, got {value!r}")
     parts = value if isinstance(value, Mapping) else {}
     for layer in parts:
-        if not (layer[:1] == "W" and layer[1:].isdecimal()):
+        if not names_layer(layer):
             raise UsageError(f"{name} is by layer, W1, W2, ...; got {layer!r}")
     for layer, number in (parts or {"": value}).items():
         if type(number) in (int, float):

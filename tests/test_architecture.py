@@ -15,7 +15,7 @@ DOCS = sorted((ROOT / "docs").rglob("*.py"))
 SOURCES = [*LIBRARY, *sorted((ROOT / "cli").rglob("*.py")), *FIGURES, *DOCS]
 
 CORE = (
-    *("errors", "backend", "tape", "rng", "atomic", "registry", "settings", "parameters", "validation", "tables"),
+    *("errors", "backend", "tape", "rng", "atomic", "registry", "parameters", "settings", "validation", "tables"),
     *("layers", "networks", "attacks", "regularizers", "optimizers", "measures", "training"),
 )
 """From the ground up: a package imports from those before it, and from itself."""
@@ -125,13 +125,29 @@ def test_the_backend_is_the_one_place_that_copies_to_the_host():
 
 def test_names_of_parameters_are_read_in_one_place():
     """Elsewhere than in `parameters`, and the factors of `low_rank`, no file looks into a parameter's name."""
-    pattern = re.compile(r"""startswith\(["'][WbUSV]["']\)|name\[1:\]|name\[0\]""")
-    for path in LIBRARY:
+    pattern = re.compile(r"""startswith\(["'][WbUSV]["']\)|(name|layer)\[(0|1:|:1)\]""")
+    for path in SOURCES:
         if path.name != "parameters.py" and path.parent.name != "low_rank":
             assert not pattern.search(path.read_text()), path
 
 
-def test_each_package_says_what_it_is_for():
-    for path in LIBRARY:
-        if path.name == "__init__.py":
-            assert len(ast.get_docstring(ast.parse(path.read_text())) or "") > 80, path
+PACKAGES = [path for path in SOURCES if path.name == "__init__.py"]
+
+
+@pytest.mark.parametrize("path", PACKAGES, ids=lambda path: str(path.parent.relative_to(ROOT)))
+def test_each_package_says_what_it_is_for_and_in_which_order_to_read_it(path):
+    said = ast.get_docstring(ast.parse(path.read_text())) or ""
+    assert len(said) > 80
+    if path.parent.parent in (ROOT, ROOT / "refimpl") and path.parent.name != "refimpl":
+        assert re.search(r"[Rr]ead `", said)
+
+
+WITHOUT_REGISTRY = ("layers", "measures", "training", "fast", "low_rank", "theory", "data", "runs", "experiments")
+
+
+@pytest.mark.parametrize("name", WITHOUT_REGISTRY)
+def test_a_package_whose_files_are_no_list_of_alike_things_names_each_of_them(name):
+    package = ROOT / "refimpl" / name
+    said = (package / "__init__.py").read_text().partition("\nfrom ")[0]
+    for path in package.glob("[!_]*.py"):
+        assert re.search(rf"\b{path.stem}\b", said), path

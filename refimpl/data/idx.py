@@ -1,4 +1,4 @@
-"""The IDX format of MNIST and its kin, read as if the file came from a stranger.
+"""The IDX format of MNIST and its kin, read without trust in the file.
 
 Two zero bytes, a type (0x08, unsigned bytes), the number of dimensions, each dimension as a big-endian 32-bit number,
 then the bytes themselves, to the last one. Plain, or gzip-compressed, which is told by the content and not by the name.

@@ -1,7 +1,9 @@
-"""The paper's experiments.
+"""The paper's experiments, and what came out of them.
 
-`paper` has its numbers, `assumptions` what is assumed where it is silent, `plan` the runs; `run_experiment` does one,
-`schedule` all. `claims` are the paper's, `verdict` what came out of them, `record` the verdict on record.
+Read `paper`, its numbers, `assumptions`, what is assumed where it is silent, and `plan`, the runs; `run_experiment`
+does one, `schedule` all. Then `quantities`, what is compared, `claims`, the paper's, `paired`, differences over seeds,
+and `verdict`, what came out; `tables` and `costs` put it in text, `record` has the verdict on record. `contrary` is the
+evidence of others against the paper.
 """
 
 from .assumptions import ASSUMPTIONS, JUDGED

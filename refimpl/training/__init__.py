@@ -1,6 +1,7 @@
 """Training: what is minimised, one step, the loop.
 
-Read `objective`, `adversarial`, then `step` and `loop`; `monitor` measures on the way.
+Read `objective`, `adversarial`, then `step` and `loop`; `monitor` measures on the way, `stack` trains many models at
+once.
 """
 
 from ..regularizers.base import Batch
