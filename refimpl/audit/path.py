@@ -1,4 +1,4 @@
-"""What happens between the steps of an attack, seen through the gradients it asks for."""
+"""What happens between the steps of an attack, recording through the gradients it asks for."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Path(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Watched:
+class Recording:
     """A net that keeps what it was asked about: the loss and the labels at each point."""
 
     net: Target
@@ -66,9 +66,9 @@ class Watched:
         return self.net.image_shape(n)
 
 
-def watched(net: Target, attack: InputAttack, x: Float[Array, "batch n"], y: Int[Array, "batch"]) -> Path:
+def recorded_path(net: Target, attack: InputAttack, x: Float[Array, "batch n"], y: Int[Array, "batch"]) -> Path:
     """The path of an attack that follows the gradient of the cross-entropy, from one start."""
-    seen = Watched(net, y)
-    x_adv = attack.perturb(seen, x, y, attack.starts())
-    seen.look(net.value_and_grad(cross_entropy, y)(x_adv))
-    return Path(np.stack(seen.loss_at), np.stack(seen.fooled_at))
+    recording = Recording(net, y)
+    x_adv = attack.perturb(recording, x, y, attack.starts())
+    recording.look(net.value_and_grad(cross_entropy, y)(x_adv))
+    return Path(np.stack(recording.loss_at), np.stack(recording.fooled_at))

@@ -15,7 +15,7 @@ from ..attacks.verify import check, compared
 from ..backend import Array, Backend, fetch, to_host
 from ..errors import NumericalError
 from ..settings import PIXELS, Box, Settings, setting
-from .path import Path, watched
+from .path import Path, recorded_path
 
 WHOLE = 1.0
 """The budget at which every pixel may take every value."""
@@ -232,7 +232,7 @@ class Subject:
             for start in range(0, len(self.y), self.chunk):
                 rows = slice(start, start + self.chunk)
                 x, y = self.x[rows, ...], self.backend.asarray(self.y[rows])
-                parts.append(watched(self.net, attack, x, y))
+                parts.append(recorded_path(self.net, attack, x, y))
             self.paths[str(attack)] = Path.joined(parts)
         return self.paths[str(attack)]
 

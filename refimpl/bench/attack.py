@@ -13,7 +13,7 @@ from ..parameters import has_convolutions
 from ..settings import setting
 from . import peers
 from .base import BENCHMARKS, AttackBenchmark, Note, Trained
-from .timing import Row, interleave, row
+from .timing import Row, alone, interleave, row
 
 ATTACKS: dict[str, InputAttack] = {
     "pgd": PGD(eps=0.05, step_size=0.005, steps=20),
@@ -66,10 +66,11 @@ class AttackImages(AttackBenchmark):
         times = interleave(competitors, self.repeats)
         accuracy = {name: _accuracy(trained, x_adv) for name, x_adv in found.items()}
         ours = times.pop("refimpl")
-        return [
+        rows = [
             row(title, ours, name, theirs, accuracy=accuracy["refimpl"], peer_accuracy=accuracy[name])
             for name, theirs in times.items()
-        ] + absent
+        ]
+        return (rows or [alone(title, ours, accuracy=accuracy["refimpl"])]) + absent
 
 
 def _ours(trained: Trained, attack: InputAttack, found: dict[str, np.ndarray]) -> Callable[[], None]:

@@ -42,6 +42,12 @@ def row(name: str, ours: list[float], peer: str, theirs: list[float], **results:
     }
 
 
+def alone(name: str, ours: list[float], **results: Any) -> Row:
+    """Our times where no peer takes part."""
+    spread = [min(ours), max(ours)]
+    return {"name": name, "ours_s": statistics.median(ours), "ours_spread_s": spread, "repeats": len(ours), **results}
+
+
 @contextmanager
 def pinned(threads: int) -> Iterator[None]:
     """Hold this process, whatever threads its libraries start, to `threads` processors where the system allows it.

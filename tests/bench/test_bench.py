@@ -213,7 +213,11 @@ def test_a_peer_without_the_network_says_so(rows_of):
 
 
 def test_attack_and_the_convolutional_net(rows_of, no_peers):
-    assert rows_of("attack", *SMALL)[0]["absent"] == "torch is not installed: `pip install torch`"
+    ours, absent = rows_of("attack", *SMALL)
+    assert ours["ours_spread_s"][0] <= ours["ours_s"] <= ours["ours_spread_s"][1]
+    assert 0 <= ours["accuracy"] <= 1
+    assert not ours.keys() & {"peer", "peer_s", "ratio"}
+    assert absent["absent"] == "torch is not installed: `pip install torch`"
     (readable, _) = rows_of("train", *SMALL, "--arch", "lenet5", "--examples", "64")
     assert readable["name"] == "train lenet5, strokes-small, an epoch of 64"
 

@@ -4,9 +4,24 @@ import json
 from pathlib import Path
 
 import pytest
-from recorded_runs import hashes, machine
+from recorded_runs import ATTACKED, TRAINED, hashes, machine
+
+from refimpl.attacks import ATTACKS
+from refimpl.networks import NETWORKS
+from refimpl.optimizers import OPTIMIZERS
+from refimpl.regularizers import REGULARIZERS
 
 RECORD = json.loads((Path(__file__).parent / "recorded_runs.json").read_text())
+
+
+def test_every_attack_network_optimizer_and_regularizer_is_among_the_runs():
+    attacked = [line for lines in ATTACKED.values() for line in lines]
+    said = " ".join([*TRAINED.values(), *attacked, "--optimizer sgd", ""])  # which runs have that name no other
+    asked = [f"--attack {name} " for name in ATTACKS.names()]
+    asked += [f"--arch {name} " for name in NETWORKS.names()]
+    asked += [f"--optimizer {name} " for name in OPTIMIZERS.names()]
+    asked += [f"--{name} " for name in REGULARIZERS.names()]
+    assert [option for option in asked if option not in said] == []
 
 
 @pytest.mark.slow
