@@ -9,17 +9,16 @@ import numpy as np
 from .backend import Array, Params, namespace
 from .errors import UsageError
 from .parameters import weights
-from .settings import Box
 
 
-def check_budget(eps: float, clip: Box | None = None) -> None:
+def check_budget(eps: float, clip: tuple[float, float] | None = None) -> None:
     if not (math.isfinite(eps) and eps >= 0):
         raise UsageError(f"eps must be finite and at least 0, got {eps}")
     if clip is not None and not clip[0] <= clip[1]:
         raise UsageError(f"the box of the pixels must be (least, largest), got {tuple(clip)}")
 
 
-def check_attacked(x: Array, eps: float, clip: Box | None = None) -> None:
+def check_attacked(x: Array, eps: float, clip: tuple[float, float] | None = None) -> None:
     """Raise `UsageError` unless x holds examples in single or double precision, and the budget is one."""
     check_budget(eps, clip)
     xp = namespace(x)
