@@ -19,13 +19,11 @@ from refimpl.settings import Settings, kinds
 
 from .derived import CHOSEN, Name, Option, listed, names_of, option_of, options_of
 
-SECTIONS = {
-    "run": ("dataset", "backend", "dtype", "seed", "epochs", "batch_size", "checkpoint_every", "threads"),
-    "regularizers": ("proximal",),
-    "attack": ("adversarial_fraction", "adversarial_weights"),
-    "monitor": ("monitor", "monitor_examples"),
-}
-"""Where the settings of `Config` itself stand in the help."""
+SECTIONS = {"proximal": "regularizers", "adversarial": "attack", "monitor": "monitor"}
+"""Where settings of `Config` itself stand in the help, by how their names begin; others are of the run."""
+
+FROM = "start"
+"""The setting that the option --from gives."""
 
 TITLES = {
     "run": "Run",
@@ -54,7 +52,7 @@ def part(name: str) -> dict[str, type[Settings]]:
 def options(others: Sequence[click.Parameter] = ()) -> list[Option]:
     """All of them, section by section, to stand beside `others`."""
     regularizers, low_rank = _of_regularizers(), _of_low_rank()
-    own = {section: _own(section) for section in SECTIONS}
+    own = {section: _own(section) for section in ("run", *SECTIONS.values())}
     taken = names_of([*others, *regularizers, *low_rank, *(option for options in own.values() for option in options)])
     network, optimizer, attack = (_of_part(name, taken) for name in CHOICES)
     return [
@@ -75,8 +73,11 @@ def options(others: Sequence[click.Parameter] = ()) -> list[Option]:
 
 
 def _own(section: str) -> list[Option]:
-    settings = {one.name: (one, kind) for one, kind in kinds(Config)}
-    found = [option_of(*settings[name], name, section=TITLES[section], path=(name,)) for name in SECTIONS[section]]
+    found = [
+        option_of(one, kind, one.name, section=TITLES[section], path=(one.name,))
+        for one, kind in kinds(Config)
+        if one.name != FROM and SECTIONS.get(one.name.partition("_")[0], "run") == section
+    ]
     for option in found:
         if option.name == "dataset":
             option.type = Name(lambda: ("auto", *NAMES))

@@ -10,6 +10,8 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from refimpl.bench import BENCHMARKS
+from refimpl.runs.config import Config
+from refimpl.settings import kinds
 
 
 @pytest.fixture
@@ -83,6 +85,13 @@ def test_options_stand_in_sections(text):
     ]  # fmt: skip
     assert headings("attack") == ["Attack", "Evaluation", "Data and machine", "Output", "Other options"]
     assert headings("measure") == ["Mutual information", "Data and machine", "Output", "Other options"]
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_every_setting_of_a_run_is_an_option(main, command):
+    ctx = click.Context(main, info_name="refimpl")
+    options = {one.name for one in main.get_command(ctx, command).get_params(ctx)}
+    assert {one.name for one, _ in kinds(Config)} - {"start"} <= options
 
 
 @pytest.mark.parametrize("command", ["train", "attack", "measure"])
