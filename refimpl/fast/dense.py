@@ -16,6 +16,7 @@ from ..validation import check_labels
 from . import products
 from .activations import activate, derivative
 from .aligned import aligned
+from .cross_entropy import ColumnCrossEntropy
 
 
 class DenseBuffers:
@@ -28,6 +29,7 @@ class DenseBuffers:
         self.h = [aligned((len(W), batch), dtype) for W in self.W]  # t^i, and the logits
         self.dz = [aligned(h.shape, dtype) for h in self.h]
         self.derivative = [aligned(h.shape, dtype) for h in self.h]
+        self.loss = ColumnCrossEntropy(self.h[-1], self.dz[-1], self.derivative[-1])
         self.h_T = [h.T for h in self.h]
         self.ones = np.ones(batch, dtype)
 
@@ -60,32 +62,13 @@ class DenseBuffers:
     def cross_entropy(self, t: Float[np.ndarray, "batch classes"], weight: float) -> np.floating:
         """The mean cross-entropy; its gradient, each example counted `weight` times, goes to the last `dz`.
 
-        `loss.cross_entropy` line by line, one example a column. Overwrites the logits.
+        Overwrites the logits.
         """
-        total = self._exponentials()
-        of_label = np.multiply(self.h[-1], t.T, out=self.dz[-1])
-        loss = np.dot(np.log(total) - np.add.reduce(of_label, axis=0), self.ones) / len(self.ones)
-        self._to_logits(t.T, total / weight)
-        return loss
+        return self.loss.value_and_gradient(t.T, weight)
 
     def cross_entropy_gradient(self, t: Float[np.ndarray, "batch classes"]) -> None:
         """The gradient alone, each example counted once, to the last `dz`. Overwrites the logits."""
-        self._to_logits(t.T, self._exponentials())
-
-    def _exponentials(self) -> Float[np.ndarray, "batch"]:
-        """Less the largest, the logits; their exponentials, to the last `derivative`, and the sums of these."""
-        z, e = self.h[-1], self.derivative[-1]
-        np.subtract(z, np.maximum.reduce(z, axis=0), out=z)
-        np.exp(z, out=e)
-        return np.add.reduce(e, axis=0)
-
-    def _to_logits(self, t: Float[np.ndarray, "classes batch"], total: Float[np.ndarray, "batch"]) -> None:
-        z, dz, e = self.h[-1], self.dz[-1], self.derivative[-1]
-        np.multiply(e, t, out=z)
-        np.subtract(e, z, out=z)  # e (1 − t), exactly
-        np.multiply(t, np.add.reduce(z, axis=0), out=dz)
-        np.subtract(z, dz, out=dz)
-        np.divide(dz, total, out=dz)
+        self.loss.gradient(t.T)
 
     def gradients(self, x: Float[np.ndarray, "batch n"], grads: Params) -> None:
         """Fill `grads` with the gradient with respect to all parameters."""

@@ -18,6 +18,7 @@ from ..regularizers.stacked import StackedNorm
 from ..validation import check_inputs, check_labels
 from . import products
 from .aligned import aligned
+from .cross_entropy import ColumnCrossEntropy
 from .flat import Flat
 from .newton_schulz import NewtonSchulzPolar
 
@@ -30,9 +31,9 @@ class StackedBuffers:
         self.bind(params)
         self.shape = models, batch, _ = x.shape
         self.h = [aligned((models, W.shape[1], batch), x.dtype) for W in self.W]
-        self.e = aligned(self.h[-1].shape, x.dtype)
         two = aligned((2, max(h.size for h in self.h)), x.dtype)  # of a layer, and of the one before it
         self.dz = [two[i % 2, : h.size].reshape(h.shape) for i, h in enumerate(self.h)]
+        self.loss = ColumnCrossEntropy(self.h[-1], self.dz[-1], aligned(self.h[-1].shape, x.dtype))
         self.ones = np.ones(batch, x.dtype)
 
     def bind(self, params: Params) -> None:
@@ -53,21 +54,6 @@ class StackedBuffers:
             np.add(h, b, out=h)
             if i < len(self.W) - 1:
                 np.tanh(h, out=h)
-
-    def cross_entropy(self, t: Float[np.ndarray, "models classes batch"], weight: float) -> Float[np.ndarray, "models"]:
-        """As `DenseBuffers.cross_entropy`, for each model; overwrites the logits."""
-        z, dz, e = self.h[-1], self.dz[-1], self.e
-        np.subtract(z, np.maximum.reduce(z, axis=1)[:, None], out=z)
-        np.exp(z, out=e)
-        total = np.add.reduce(e, axis=1)
-        np.multiply(z, t, out=z)
-        loss = ((np.log(total) - np.add.reduce(z, axis=1)) @ self.ones) / len(self.ones)
-        np.multiply(e, t, out=z)
-        np.subtract(e, z, out=z)  # e (1 − t), exactly
-        np.multiply(t, np.add.reduce(z, axis=1)[:, None], out=dz)
-        np.subtract(z, dz, out=dz)
-        np.divide(dz, (total / weight)[:, None], out=dz)
-        return loss
 
     def gradients(self, x: Float[np.ndarray, "models batch n"], grads: Params) -> None:
         """Fill `grads` with the gradient with respect to all parameters."""
@@ -137,7 +123,7 @@ class FastStackedCrossEntropy:
         if passes.params is not params:
             passes.bind(params)
         passes.forward(batch.x)
-        loss = passes.cross_entropy(_targets(batch.y, self.unit), 1 / size)
+        loss = passes.loss.value_and_gradient(_targets(batch.y, self.unit), 1 / size)
         passes.gradients(batch.x, self.grads)
         return loss, self.grads
 
@@ -161,7 +147,7 @@ class StackedGradients(Gradients):
                 kept.append(_buffers(x, self.params))
             dx = np.empty(x.shape, x.dtype)
             kept[0].forward(x)
-            kept[0].cross_entropy(t, 1.0)
+            kept[0].loss.gradient(t)
             kept[0].input_gradient(dx)
             return dx
 
