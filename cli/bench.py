@@ -1,17 +1,18 @@
 """refimpl bench"""
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from refimpl.bench import BENCHMARKS, Benchmark, Row
+from refimpl.bench import BENCHMARKS, Benchmark, NetworkBenchmark, Row
 from refimpl.data import NAMES
 from refimpl.networks import NETWORKS
 
 from . import options
 from .console import note, report, table
-from .derived import Name, options_of
+from .derived import Name, Option, names_of, options_of
 from .help import SummarizedGroup
 
 HIDDEN = ("name", "peer", "repeats", "threads", "device", "numpy_kernel")
@@ -36,20 +37,30 @@ def bench() -> None:
 
 
 def _command(name: str, kind: type[Benchmark]) -> click.Command:
+    own = options_of({name: kind}, "Options", ())
+    for option in own:
+        if option.name in COMPLETED:
+            option.type = Name(COMPLETED[option.name])
+    of_network = _of_network(own) if issubclass(kind, NetworkBenchmark) else []
+
     def call(as_json: bool, **given: Any) -> None:
-        settings = {key: value for key, value in given.items() if value is not None}
+        settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+        network = {one.path[-1]: one.meant(settings.pop(one.name)) for one in of_network if one.name in settings}
+        if network:
+            settings["network_settings"] = network
         rows = kind(**settings).run(note)
         if as_json:
             report({"benchmarks": rows})
         else:
             _show(rows)
 
-    derived = options_of({name: kind}, "Options", ())
-    for option in derived:
-        if option.name in COMPLETED:
-            option.type = Name(COMPLETED[option.name])
-    params = [*derived, *options.parameters(options.as_json())]
+    params = [*own, *of_network, *options.parameters(options.as_json())]
     return click.Command(name, callback=call, params=params, help=kind.__doc__)
+
+
+def _of_network(others: Sequence[Option]) -> list[Option]:
+    """The options that `refimpl train` has for the settings of networks."""
+    return options_of(dict(NETWORKS.items()), "Options", ("network",), taken=names_of(others))
 
 
 def _show(rows: list[Row]) -> None:

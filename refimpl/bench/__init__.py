@@ -5,7 +5,7 @@ Beside each time stands what was computed in it, so that nobody wins by doing le
 registers its settings; read `timing` and `base`, then any other. `peers` imports the other libraries.
 """
 
-from .base import BENCHMARKS, Benchmark, Note
+from .base import BENCHMARKS, Benchmark, NetworkBenchmark, Note
 from .timing import Row, interleave, row
 
-__all__ = ["BENCHMARKS", "Benchmark", "Note", "Row", "interleave", "row"]
+__all__ = ["BENCHMARKS", "Benchmark", "NetworkBenchmark", "Note", "Row", "interleave", "row"]

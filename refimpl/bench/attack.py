@@ -12,7 +12,7 @@ from ..layers.images import scale
 from ..parameters import has_convolutions
 from ..settings import setting
 from . import peers
-from .base import BENCHMARKS, AttackBenchmark, Note, Trained
+from .base import BENCHMARKS, AttackBenchmark, Note, Trained, described
 from .timing import Row, alone, interleave, row
 
 ATTACKS: dict[str, InputAttack] = {
@@ -52,7 +52,7 @@ class AttackImages(AttackBenchmark):
         data, network = trained.data, trained.network
         attack: Any = ATTACKS[self.attack]
         what = f"{self.attack.upper()}-{attack.steps} on {len(data.test.labels)} images"
-        title = f"attack {network.name}, {data.name}, {what}"
+        title = f"attack {described(network)}, {data.name}, {what}"
         device = trained.backend.device_kind
         there, absent = peers.present(self.against, network, title, device)
         found: dict[str, np.ndarray] = {}

@@ -1,8 +1,8 @@
 """Benchmarks: settings, and the rows of times that they give."""
 
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,14 +11,15 @@ from threadpoolctl import threadpool_limits
 from ..backend import Backend, Params, describe_gpu, numpy_kernel
 from ..backend import backend as make_backend
 from ..data import Dataset, Split, load, resolve
-from ..networks import NETWORKS, Gradients, Network
+from ..errors import UsageError
+from ..networks import Gradients, Network
 from ..parameters import has_convolutions
 from ..registry import Registry
 from ..runs.config import Config
 from ..runs.fast_twins import accelerated
 from ..runs.manifest import kernel_remark
 from ..runs.trained import open_run
-from ..settings import Settings, setting
+from ..settings import Settings, kinds, setting
 from .timing import Row, pinned
 
 Note = Callable[[str], None]
@@ -95,22 +96,24 @@ class DataBenchmark(Benchmark):
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkBenchmark(DataBenchmark):
-    """A benchmark of a network with its usual settings. Raises `UsageError` for one that there is not."""
+    """A benchmark of a network, with its usual settings but for `network_settings`.
+
+    Raises `UsageError` for a network, and for settings, that there are not.
+    """
 
     arch: str = setting("fcnn", "Name of a network.")
     backend: str = setting(
         "numpy", "Where to compute: numpy, cupy (a CUDA GPU), or auto (cupy where it works).",
         choices=("numpy", "cupy", "auto"),
     )  # fmt: skip
+    network_settings: Mapping[str, Any] = field(default_factory=dict)
+    config: Config = field(init=False)
+    """The network as it is trained unless told otherwise."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        NETWORKS[self.arch]
-
-    @property
-    def config(self) -> Config:
-        """The network as it is trained unless told otherwise."""
-        return Config.from_table({"network": {self.arch: {}}, "threads": self.threads})
+        table = {"network": {self.arch: dict(self.network_settings)}, "threads": self.threads}
+        object.__setattr__(self, "config", Config.from_table(table))
 
     @property
     def device(self) -> str:
@@ -119,6 +122,13 @@ class NetworkBenchmark(DataBenchmark):
     @property
     def blas_threads(self) -> int:
         return self.config.blas_threads
+
+
+def described(network: Network) -> str:
+    """`cnn`, or `cnn with padding same` where settings are not the usual ones."""
+    known = [one for one, _ in kinds(type(network)) if not one.metadata["about"].of_data]
+    other = [f"{one.name} {value}" for one in known if (value := getattr(network, one.name)) != one.default]
+    return f"{network.name} with {', '.join(other)}" if other else network.name
 
 
 @dataclass(frozen=True)
@@ -137,6 +147,12 @@ class AttackBenchmark(NetworkBenchmark):
     """A benchmark of attacks, on an untrained network or on that of a run."""
 
     from_run: str = setting("", "Attack the network of this run folder, on its data, not an untrained one.")
+
+    def __post_init__(self) -> None:
+        if self.from_run and self.network_settings:
+            given = " and ".join(self.network_settings)
+            raise UsageError(f"the network of {self.from_run} has a {given} of its own: give none beside a run")
+        super().__post_init__()
 
     def trained(self, note: Note) -> Trained:
         if self.from_run:

@@ -9,7 +9,7 @@ from ..attacks.low_rank import random_factors
 from ..backend import to_host
 from ..layers.images import scale
 from ..rng import stream
-from .base import BENCHMARKS, AttackBenchmark, Note, Trained
+from .base import BENCHMARKS, AttackBenchmark, Note, Trained, described
 from .timing import Row, interleave, row
 
 EPS, STEPS = 0.5, 10
@@ -40,7 +40,8 @@ class LowRankAttack(AttackBenchmark):
         one = scale(images, to_host(trained.params["b1"]).dtype)
         shape = trained.network.image_shape(one.shape[-1])
         size = {r: sum(f.nbytes for f in random_factors(stream(0, "attack"), one, shape, r)) for r in RANKS}
-        title = f"a step of lora-pgd, rank {{}}, {data.name}, {len(data.test.labels)} images"
+        what = f"{data.name}, {len(data.test.labels)} images"
+        title = f"a step of lora-pgd on {described(trained.network)}, rank {{}}, {what}"
         return [
             row(title.format(rank), steps[f"{rank}"], peer, steps[peer], bytes=size[rank], peer_bytes=one.nbytes)
             for rank in RANKS

@@ -6,7 +6,7 @@ from typing import ClassVar
 from ..backend import backend as make_backend
 from ..low_rank import LowRank, n_weights
 from ..settings import setting
-from .base import BENCHMARKS, NetworkBenchmark, Note
+from .base import BENCHMARKS, NetworkBenchmark, Note, described
 from .timing import Row, interleave, row
 from .train import Ours, epochs
 
@@ -36,7 +36,7 @@ class LowRankTraining(NetworkBenchmark):
         times = interleave({name: epochs(c, n) for name, c in competitors.items()}, self.repeats)
         weights = {name: n_weights(c.params) for name, c in competitors.items()}
         first, *peers = times
-        title = f"train {self.arch} at {self.fraction:.0%} of the rank, {data.name}, an epoch of {n}"
+        title = f"train {described(dense.network)} at {self.fraction:.0%} of the rank, {data.name}, an epoch of {n}"
         return [
             row(title, times[first], peer, times[peer], weights=weights[first], peer_weights=weights[peer])
             for peer in peers

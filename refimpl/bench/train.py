@@ -16,7 +16,7 @@ from ..runs.fast_twins import accelerated
 from ..settings import setting
 from ..training import score
 from . import peers
-from .base import BENCHMARKS, NetworkBenchmark, Note
+from .base import BENCHMARKS, NetworkBenchmark, Note, described
 from .memory import peak_bytes
 from .timing import Row, interleave, row
 
@@ -100,7 +100,7 @@ class Train(NetworkBenchmark):
         config, backend = self.config, make_backend(self.backend)
         data = self.load(config.network, note)
         n = len(data.train.labels)
-        title = f"train {self.arch}, {data.name}, an epoch of {n}"
+        title = f"train {described(config.network)}, {data.name}, an epoch of {n}"
         there, absent = peers.present(self.against, config.network, title, backend.device_kind)
         names = [OURS, READABLE, *(name for peer in there for name in NAMES[peer])]
         competitors = {name: competitor(name, config, data, backend) for name in names}

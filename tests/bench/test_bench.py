@@ -101,6 +101,8 @@ def test_looking_for_benchmarks_imports_no_peer():
     [
         (("train", "--repeats", "0"), "train repeats must be finite and at least 1, got 0"),
         (("train", "--arch", "resnet"), "unknown network 'resnet': choose one of"),
+        (("train", "--padding", "same"), "network.fcnn: unknown setting 'padding'"),
+        (("attack", "--from-run", "r", "--padding", "same"), "the network of r has a padding of its own: give none"),
         (("train", "--against", "tensorflow"), "unknown peer 'tensorflow': choose one of torch, jax"),
         (("attack", "--against", "jax"), "unknown peer 'jax': choose one of torch"),
         (("nuclear", "--against", "jax"), "unknown peer 'jax': choose one of torch"),
@@ -220,6 +222,17 @@ def test_attack_and_the_convolutional_net(rows_of, no_peers):
     assert absent["absent"] == "torch is not installed: `pip install torch`"
     (readable, _) = rows_of("train", *SMALL, "--arch", "lenet5", "--examples", "64")
     assert readable["name"] == "train lenet5, strokes-small, an epoch of 64"
+
+
+@pytest.mark.parametrize("kind", ["train", "attack", "low-rank"])
+def test_a_network_has_the_settings_asked_for(kind, rows_of, no_peers, monkeypatch):
+    made = []
+    init = CNN.init
+    monkeypatch.setattr(CNN, "init", lambda network, *given: made.append(network) or init(network, *given))
+    settings = ("--arch", "cnn", "--padding", "same", "--activation", "relu", "--filters", "2,3", "--hidden-units", "4")
+    (first, *_) = rows_of(kind, *SMALL, "--examples", "20", *settings)
+    assert " cnn with padding same, activation relu, filters (2, 3), hidden_units 4" in first["name"]
+    assert set(made) == {CNN(padding="same", activation="relu", filters=(2, 3), hidden_units=4)}
 
 
 def test_mutual_information_has_the_same_bounds(rows_of):
