@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -143,12 +144,41 @@ def _block_ctrl_c() -> None:
 def cluster(address: str) -> Iterator[Executor]:
     """The workers of the Dask scheduler at `address`. A run whose worker dies goes on at another."""
     try:
-        from distributed import Client
+        from distributed import Client, KilledWorker
     except ImportError:
         raise UsageError("--scheduler needs Dask: `pip install 'refimpl[dask]'` installs it") from None
     try:
         client = Client(address, timeout=TIMEOUT)
     except (OSError, ValueError) as error:
         raise UsageError(f"no Dask scheduler answers at {address}: {error}") from None
-    with client, client.get_executor() as executor:
-        yield executor
+    with client:
+        yield Cluster(client.get_executor(), KilledWorker)
+
+
+class Cluster(Executor):
+    """The workers of a Dask cluster; a call that the scheduler gives up fails alone, with `BrokenExecutor`."""
+
+    def __init__(self, workers: Executor, given_up: type[Exception]) -> None:
+        self._workers, self._given_up = workers, given_up
+
+    def submit(self, f: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future:
+        found: Future = Future()
+        call = self._workers.submit(f, *arguments, **options)
+        call.add_done_callback(partial(self._hand_on, found))
+        return found
+
+    def _hand_on(self, found: Future, call: Future) -> None:
+        if not found.set_running_or_notify_cancel():
+            return
+        if call.cancelled() or isinstance(call.exception(), self._given_up):
+            found.set_exception(BrokenExecutor("the scheduler is gone, or the workers died"))
+        elif error := call.exception():
+            found.set_exception(error)
+        else:
+            found.set_result(call.result())
+
+
+def interrupted(scheduler: str | None) -> str:
+    """What becomes of the runs under way, and what to do."""
+    under_way = "the workers train the runs under way to their ends" if scheduler else "saving the runs under way"
+    return f"interrupted: {under_way}; the same command continues"

@@ -42,7 +42,7 @@ from refimpl.runs.results import to_json
 
 from . import options
 from .console import Bar, count, note, out, percent, printable, report, table
-from .executors import cluster, processes
+from .executors import cluster, interrupted, processes
 from .main import INTERRUPTED
 from .session import sigterm_interrupts
 
@@ -200,10 +200,11 @@ def _run(experiments: Sequence[Experiment], given: dict[str, Any]) -> None:
             note(f"the process of {experiment.name} died, perhaps killed for want of memory; the others go on")
 
         given["root"].mkdir(parents=True, exist_ok=True)
+        data_dir = given["data_dir"] and given["data_dir"].resolve()  # workers elsewhere have other current folders
         try:
-            schedule(experiments, given["root"].resolve(), executor, given["data_dir"], on_result, on_loss)
+            schedule(experiments, given["root"].resolve(), executor, data_dir, on_result, on_loss)
         except KeyboardInterrupt:
-            note("interrupted: saving the runs under way; the same command continues")
+            note(interrupted(given["scheduler"]))
             raise
 
 

@@ -20,7 +20,7 @@ from refimpl.runs.train import check_network, for_data
 from . import options
 from .console import Bar, command, count, note, percent, report, table, warn
 from .derived import Option
-from .executors import cluster, cores, processes
+from .executors import cluster, cores, interrupted, processes
 from .grid import grid_options, points
 from .help import SectionedCommand
 from .main import INTERRUPTED
@@ -180,7 +180,7 @@ def _train(root: Path, planned: Sequence[Planned], todo: Sequence[Unit], given: 
         try:
             lost = train_all(todo, executor, train, lambda: bar.update(epochs_done(root, planned)), warn)
         except KeyboardInterrupt:
-            note("interrupted: saving the runs under way; the same command continues")
+            note(interrupted(given["scheduler"]))
             raise
     for unit in lost:
         note(f"the process of {unit[0].name}{_and_others(unit)} died, perhaps killed for want of memory")

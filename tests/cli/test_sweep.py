@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -232,13 +233,34 @@ def test_a_sweep_that_is_stopped_goes_on_to_the_same_bits(refimpl, number):
 
 
 @pytest.mark.slow
-def test_stacks_go_to_dask(refimpl):
-    distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'refimpl[dask]'")
-    cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
-    with cluster:
-        result = refimpl(*SMALL, "--seeds", "0:2", "--l1", "1=0,0.01", "--scheduler", cluster.scheduler_address)
-    assert "2 stacks of 2" in result.stderr
-    assert [run.status for run in list_runs(Path("sweep"))] == ["finished"] * 4
+def test_what_a_cluster_gives_up_goes_on_later_to_the_same_bits(refimpl):
+    """A scheduler that forgives no death, and two workers on the loopback; one is killed at work."""
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed: nothing goes to a cluster")
+    dask = importlib.import_module("dask")
+    grid = (*SMALL, "--epochs", "20", "--checkpoint-every", "2", "--seeds", "0:2", "--l1", "1=0,0.01")
+    refimpl(*grid, "--out", "here", "--stack-size", "16", "--jobs", "1")
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+    ):
+        there = (*grid, "--out", "there", "--scheduler", cluster.scheduler_address)
+        command = [sys.executable, "-m", "refimpl_cli", *there]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+            while not list(Path().glob("there/*/checkpoints/epoch-00002.safetensors")):
+                assert process.poll() is None
+                time.sleep(0.02)
+            os.kill(cluster.workers[0].pid, signal.SIGKILL)
+            said = process.communicate(timeout=60)[1]
+        assert "2 stacks of 2" in said
+        assert process.returncode == 130, said
+        assert "and 1 more died" in said
+        assert "Traceback" not in said
+        refimpl(*there)
+    for run in list_runs(Path("here")):
+        other = Run.open(Path("there") / run.folder.name)
+        assert other.status == "finished"
+        assert other.history_sha256 == run.history_sha256
+        assert other.checkpoint_path(20).read_bytes() == run.checkpoint_path(20).read_bytes()
 
 
 def test_auto_trains_small_nets_on_numpy_beside_a_gpu(refimpl, tmp_path, monkeypatch):

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -106,6 +107,37 @@ def test_a_process_that_is_killed_fails_its_call_alone(executors):
             pool.submit(divmod, 7, 0).result()
         assert "in _serve" in caught.value.__notes__[0]
         assert slow.result() is None
+
+
+def test_a_call_that_a_cluster_gives_up_fails_alone(executors):
+    class GivenUp(Exception):
+        pass
+
+    def die():
+        raise GivenUp
+
+    with ThreadPoolExecutor(1) as workers:
+        cluster = executors.Cluster(workers, GivenUp)
+        with pytest.raises(BrokenExecutor):
+            cluster.submit(die).result()
+        assert cluster.submit(divmod, 7, 2).result() == (3, 1)
+        with pytest.raises(ZeroDivisionError):
+            cluster.submit(divmod, 7, 0).result()
+
+
+def test_calls_are_lost_with_the_scheduler_but_for_those_taken_back(executors):
+    begun, end = Event(), Event()
+    with ThreadPoolExecutor(1) as workers:
+        cluster = executors.Cluster(workers, RuntimeError)
+        workers.submit(lambda: begun.set() or end.wait())
+        begun.wait()
+        lost, taken_back = cluster.submit(divmod, 7, 2), cluster.submit(divmod, 7, 2)
+        assert taken_back.cancel()
+        workers.shutdown(wait=False, cancel_futures=True)
+        with pytest.raises(BrokenExecutor):
+            lost.result(timeout=60)
+        assert wait([taken_back], timeout=60).done == {taken_back}
+        end.set()
 
 
 PARENT = """
