@@ -226,8 +226,8 @@ def test_attack_and_the_convolutional_net(rows_of, no_peers):
 
 @pytest.mark.parametrize("kind", ["train", "attack", "low-rank"])
 def test_a_network_has_the_settings_asked_for(kind, rows_of, no_peers, monkeypatch):
-    made = []
-    init = CNN.init
+    made, init = [], CNN.init
+    monkeypatch.setattr("refimpl.bench.train.peak_bytes", lambda *arguments: 0)
     monkeypatch.setattr(CNN, "init", lambda network, *given: made.append(network) or init(network, *given))
     settings = ("--arch", "cnn", "--padding", "same", "--activation", "relu", "--filters", "2,3", "--hidden-units", "4")
     (first, *_) = rows_of(kind, *SMALL, "--examples", "20", *settings)

@@ -24,7 +24,7 @@ NEEDED = {
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_the_programs_run(refimpl, in_folder, page, monkeypatch, capsys):
     for name in NEEDED[page.name]:
-        pytest.importorskip(name)
+        pytest.importorskip(name, reason=f"{name} is not installed: the programs of {page.name} are not run")
     monkeypatch.setenv("HOME", os.fspath(in_folder))
     names, printed = {"__name__": "__main__"}, []
     for kind, block in re.findall(r"```(\w+)\n(.*?)```", page.read_text(), re.S):

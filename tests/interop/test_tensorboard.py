@@ -42,7 +42,8 @@ def test_the_checksum_is_that_of_rfc_3720():
 
 
 def test_tensorboard_reads_every_number(tmp_path):
-    loader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    name = "tensorboard.backend.event_processing.event_accumulator"
+    loader = pytest.importorskip(name, reason="tensorboard is not installed: nothing reads the events")
     (tmp_path / FILE).write_bytes(events([LOG | {"epoch": 1}, LOG], 123.5))
     found = loader.EventAccumulator(str(tmp_path))
     found.Reload()

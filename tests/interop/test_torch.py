@@ -1,14 +1,15 @@
 """Our nets as PyTorch modules, attacked by Foolbox and torchattacks; PyTorch's modules, attacked by us."""
 
 import copy
+import importlib
 
 import numpy as np
 import pytest
 
 import refimpl as ri
 
-torch = pytest.importorskip("torch")
-interop = pytest.importorskip("refimpl.interop.torch")
+torch = pytest.importorskip("torch", reason="torch is not installed: networks as its modules are not tested")
+interop = importlib.import_module("refimpl.interop.torch")
 
 CLOSE = {"float32": 1e-6, "float64": 1e-12}
 """Of pixels: a few roundings."""
@@ -108,7 +109,9 @@ def test_inputs_of_another_precision_are_refused(run, unchecked):
 
 
 def test_pgd_of_torchattacks_finds_our_examples(run, attacked):
-    torchattacks = pytest.importorskip("torchattacks")
+    torchattacks = pytest.importorskip(
+        "torchattacks", reason="torchattacks is not installed: its attacks are not tried"
+    )
     params, x, y, ours = attacked
     attack = torchattacks.PGD(interop.Module(run.network, params), eps=0.05, alpha=0.005, steps=20, random_start=False)
     theirs = attack(torch.tensor(x), torch.tensor(y)).numpy()
@@ -116,7 +119,7 @@ def test_pgd_of_torchattacks_finds_our_examples(run, attacked):
 
 
 def test_pgd_of_foolbox_finds_our_examples(run, attacked):
-    foolbox = pytest.importorskip("foolbox")
+    foolbox = pytest.importorskip("foolbox", reason="foolbox is not installed: its attacks are not tried")
     params, x, y, ours = attacked
     model = foolbox.PyTorchModel(interop.Module(run.network, params), bounds=(0, 1))
     attack = foolbox.attacks.LinfPGD(abs_stepsize=0.005, steps=20, random_start=False)
@@ -138,7 +141,9 @@ def test_pgd_of_foolbox_finds_our_examples(run, attacked):
     ],
 )
 def test_other_attacks_of_torchattacks_run_and_fool(run, attack, settings):
-    torchattacks = pytest.importorskip("torchattacks")
+    torchattacks = pytest.importorskip(
+        "torchattacks", reason="torchattacks is not installed: its attacks are not tried"
+    )
     module = interop.Module(run.network, run.params)
     x = torch.tensor(run.data.test.images[:10, None]) / 255
     y = torch.tensor(run.data.test.labels[:10]).long()
