@@ -79,8 +79,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _run(root: Path, folder: Path, experiment: Experiment, data_dir: Path | None) -> dict[str, Any]:
     if (folder / RESULT).is_file():
-        run = Run.open(folder)
-        _check(run, experiment)
+        run = Run.open(folder, experiment.config)
         return dict(run.result(folder / RESULT, ExperimentResult))
     data = load(experiment.config.dataset, data_dir=data_dir)
     with threadpool_limits(limits=1, user_api="blas"):
@@ -106,9 +105,7 @@ def results(root: Path) -> list[dict[str, Any]]:
 
 def _opened(root: Path, folder: Path, experiment: Experiment, data: Dataset, stack: Sequence[str] = ()) -> Run:
     if (folder / "config.toml").is_file():
-        run = Run.open(folder)
-        _check(run, experiment)
-        return run
+        return Run.open(folder, experiment.config)
     if folder.exists():
         raise DataError(f"{folder} has lost its config.toml, but not its other files: put it back, or move the folder")
     start = None
@@ -118,13 +115,6 @@ def _opened(root: Path, folder: Path, experiment: Experiment, data: Dataset, sta
             raise DataError(f"{source} is not finished, and {experiment.name} starts from its weights: run it first")
         start = Run.open(source).latest()
     return Run.create(folder, experiment.config, data, start, stack)
-
-
-def _check(run: Run, experiment: Experiment) -> None:
-    if run.config != experiment.config:
-        raise DataError(
-            f"{run.folder} holds a run of other settings than {experiment.name} now has: choose another --out"
-        )
 
 
 def _measure(run: Run, data: Dataset) -> dict[str, Any]:

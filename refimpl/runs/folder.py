@@ -86,10 +86,14 @@ class Run:
         return cls(folder)
 
     @classmethod
-    def open(cls, folder: Path) -> "Run":
+    def open(cls, folder: Path, config: Config | None = None) -> "Run":
+        """The run in a folder. Raises `DataError` where there is none, or one whose configuration is not `config`."""
         if not (folder / "config.toml").is_file():
             raise DataError(f"{folder} is not a run: it has no config.toml (`refimpl runs` lists the runs)")
-        return cls(folder)
+        run = cls(folder)
+        if config is not None and run.config != config:
+            raise DataError(f"{folder} holds a run of other settings than those asked for: choose another --out")
+        return run
 
     @property
     def title(self) -> str:

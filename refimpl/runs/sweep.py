@@ -44,12 +44,7 @@ Unit = tuple[Planned, ...]
 def opened(root: Path, planned: Planned) -> Run | None:
     """The run where it was begun. Raises `DataError` where its folder holds something else."""
     folder = root / planned.name
-    if not folder.exists():
-        return None
-    run = Run.open(folder)
-    if run.config != planned.config:
-        raise DataError(f"{folder} holds a run of other settings than those asked for: choose another --out")
-    return run
+    return Run.open(folder, planned.config) if folder.exists() else None
 
 
 def units(root: Path, planned: Sequence[Planned], size: int) -> list[Unit]:
