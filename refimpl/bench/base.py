@@ -126,8 +126,9 @@ class NetworkBenchmark(DataBenchmark):
 
 def described(network: Network) -> str:
     """`cnn`, or `cnn with padding same` where settings are not the usual ones."""
-    known = [one for one, _ in kinds(type(network)) if not one.metadata["about"].of_data]
-    other = [f"{one.name} {value}" for one in known if (value := getattr(network, one.name)) != one.default]
+    usual = type(network)()
+    names = [one.name for one, _ in kinds(type(network)) if not one.metadata["about"].of_data]
+    other = [f"{name} {value}" for name in names if (value := getattr(network, name)) != getattr(usual, name)]
     return f"{network.name} with {', '.join(other)}" if other else network.name
 
 
