@@ -250,7 +250,7 @@ def test_what_a_cluster_gives_up_goes_on_later_to_the_same_bits(refimpl):
                 assert process.poll() is None
                 time.sleep(0.02)
             os.kill(cluster.workers[0].pid, signal.SIGKILL)
-            said = process.communicate(timeout=60)[1]
+            said = process.communicate(timeout=240)[1]
         assert "2 stacks of 2" in said
         assert process.returncode == 130, said
         assert "and 1 more died" in said
