@@ -52,10 +52,9 @@ def figures(names: tuple[str, ...], runs: Path | None, assumption: str, out: Pat
 
     NAME is the number of a figure of the paper, 1 to 10; `low-rank-attack`, low-rank PGD beside PGD in the l_2 ball;
     `low-rank-training`, low-rank nets under attack beside full ones; `input-weight-surface`, the accuracy over the
-    radii of perturbed inputs and weights; `sparsity-rank-map`, contours over the lambdas of l1 and nuclear norm of W1,
-    from runs; `theory`: Theorem 1 in the plane, the error under attack against the
-    budget, and how often projecting helps; or of a figure that a package adds. Without a NAME, all; beside --runs, the
-    paper's and `theory`.
+    radii of perturbed inputs and weights; `sparsity-rank-map`, contours over the lambdas of l1 and nuclear norm of W1;
+    `theory`: Theorem 1 in the plane, the error under attack against the budget, and how often projecting helps; or of a
+    figure that a package adds. Without a NAME, all; beside --runs, the paper's and `theory`.
     """
     wanted = names or tuple(
         name for name, figure in FIGURES.items() if (figure.reproduces if runs else figure.on_record)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 
 from refimpl.attacks import PGD
@@ -28,7 +29,8 @@ PANELS = {
 }
 COLUMNS = (*FACTS, "eps", "l1", "nuclear", *PANELS, "seeds")
 HOW_TO_READ = (
-    "Means over seeds; along both axes the lambdas that were tried, at equal distances. Numbers are on the lines."
+    "Means over seeds; along both axes the lambdas that were tried, at equal distances. "
+    "Each colour has as many pairs of lambdas as any other."
 )
 TERMS = ("l1", "nuclear")
 
@@ -64,7 +66,7 @@ class SparsityRankMap(RunsFigure):
         drawn = figure(6.0, "Sparsity and low rank together, by the lambda of each", caption(columns), HOW_TO_READ)
         axes = drawn.subplots(2, 2, sharex=True, sharey=True)
         for ax, (name, title) in zip(axes.ravel(), PANELS.items(), strict=True):
-            _panel(ax, columns, name)
+            _panel(drawn, ax, columns, name)
             ax.set_title(title.format(eps=columns["eps"][0]))
         for ax in axes[-1]:
             ax.set_xlabel(r"$\lambda_1$ of $\|W^1\|_1$")
@@ -73,15 +75,16 @@ class SparsityRankMap(RunsFigure):
         return drawn
 
 
-def _panel(ax: Axes, columns: Columns, name: str) -> None:
+def _panel(drawn: Figure, ax: Axes, columns: Columns, name: str) -> None:
     across, up = (sorted(set(columns[term])) for term in TERMS)
     surface: Float[np.ndarray, "up across"] = np.full((len(up), len(across)), np.nan)
     for l1, nuclear, value in zip(*(columns[key] for key in (*TERMS, name)), strict=True):
         surface[up.index(nuclear), across.index(l1)] = value
-    ax.contourf(surface, levels=8, cmap="viridis", alpha=0.6)
-    if np.ptp(surface) > 0:
-        lines = ax.contour(surface, levels=8, colors="0.1", linewidths=0.7)
-        ax.clabel(lines, fmt="%.3g", fontsize=7, colors="0.1")
+    levels = np.unique(np.quantile(surface, np.linspace(0, 1, 7)))
+    if len(levels) > 1:
+        filled = ax.contourf(surface, levels=levels, cmap="viridis", norm=BoundaryNorm(levels, 256))
+        ax.contour(surface, levels=levels[1:-1], colors="0.1", linewidths=0.7)
+        drawn.colorbar(filled, ax=ax, ticks=levels, format="%.3g")
     ax.set_xticks(range(len(across)), [f"{lam:g}" for lam in across])
     ax.set_yticks(range(len(up)), [f"{lam:g}" for lam in up])
 
