@@ -49,7 +49,7 @@ thead th { border-bottom: 2px solid var(--faint); }
 code { font-size: .9em; overflow-wrap: anywhere; }
 pre { overflow-x: auto; background: var(--panel); padding: .7rem 1rem; }
 figure { margin: 1.5rem 0; }
-figure img { max-width: 100%; height: auto; background: #fff; }
+img { max-width: 100%; height: auto; background: #fff; }
 figcaption { color: var(--faint); }
 .green { color: var(--green); } .amber { color: var(--amber); } .red { color: var(--red); font-weight: 600; }
 footer { color: var(--faint); font-size: .92rem; }
@@ -73,7 +73,7 @@ footer { color: var(--faint); font-size: .92rem; }
   thead { display: table-header-group; }
   tr, figure, dt { break-inside: avoid; }
   h2, h3, caption, dt { break-after: avoid; }
-  figure img { max-height: 220mm; }
+  img { max-height: 220mm; }
 }
 """
 
