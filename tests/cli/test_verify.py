@@ -169,6 +169,7 @@ def test_verify_ends_its_processes_where_one_was_killed(at_work):
     assert stderr == "refimpl: a process was killed, perhaps because memory ran out: try fewer --jobs\n"
 
 
+@pytest.mark.slow
 def test_an_interrupt_lost_in_the_garbage_collector_comes_again(capfd):
     def meet(phase, info):
         if phase == "start":

@@ -154,7 +154,14 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
 def test_processes_end_with_the_one_that_started_them(tmp_path, number):
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
@@ -167,7 +174,7 @@ def test_processes_end_with_the_one_that_started_them(tmp_path, number):
         assert ends(worker)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_reproduction_says_that_it_goes_on_and_goes_on(refimpl, tmp_path, number):
     command = [sys.executable, "-m", "refimpl_cli", *SMOKE, "--out", str(tmp_path / "all"), "--jobs", "1"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:

@@ -34,6 +34,7 @@ def columns(path):
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
+@pytest.mark.slow
 def test_theory_draws_three_pictures_each_with_its_numbers(refimpl, drawn, tmp_path):
     names = {f"theory-{name}.{kind}" for name in ("plane", "errors", "ratios") for kind in ("png", "pdf", "csv")}
     assert {path.name for path in drawn.iterdir()} == names
