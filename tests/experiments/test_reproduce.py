@@ -140,6 +140,11 @@ def test_calls_are_lost_with_the_scheduler_but_for_those_taken_back(executors):
         end.set()
 
 
+def later(case):
+    """In the second pass."""
+    return pytest.param(case, marks=pytest.mark.slow)
+
+
 PARENT = """
 import os, sys, time
 from refimpl_cli.executors import processes
@@ -154,14 +159,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGKILL,
-        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
-        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("number", [signal.SIGKILL, *map(later, (signal.SIGTERM, signal.SIGINT))])
 def test_processes_end_with_the_one_that_started_them(tmp_path, number):
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
@@ -174,7 +172,7 @@ def test_processes_end_with_the_one_that_started_them(tmp_path, number):
         assert ends(worker)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [signal.SIGINT, later(signal.SIGTERM)])
 def test_an_interrupted_reproduction_says_that_it_goes_on_and_goes_on(refimpl, tmp_path, number):
     command = [sys.executable, "-m", "refimpl_cli", *SMOKE, "--out", str(tmp_path / "all"), "--jobs", "1"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
