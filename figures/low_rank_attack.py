@@ -110,6 +110,7 @@ def _fooling(part: SubFigure, rows: list[dict[str, Any]], budgets: list[float], 
             own = [row for row in rows if (row["series"], row["eps"]) == (series, eps)]
             rank, mean, low, high = (np.array([row[key] for row in own]) for key in ("rank", "mean", "low", "high"))
             how = style(i) | ({"color": "0.4"} if series == FULL else {})
+            how |= {"linestyle": "none"} if len(own) < 3 else {}  # two ranks far apart show no course
             ax.errorbar(rank, mean, [mean - low, high - mean], label=_named(series), linewidth=1, **how)
             if series == FULL:
                 ax.axhline(mean[0], color="0.4", linestyle="--", linewidth=0.8)
