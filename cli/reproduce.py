@@ -46,8 +46,6 @@ from .executors import cluster, interrupted, processes
 from .main import INTERRUPTED
 from .session import sigterm_interrupts
 
-FITS_BEST = " or ".join(dict.fromkeys(best for _, best in JUDGED.values()))
-
 
 @click.command()
 @click.option(
@@ -58,7 +56,7 @@ FITS_BEST = " or ".join(dict.fromkeys(best for _, best in JUDGED.values()))
 @click.option(
     "--assumption", "assumptions", type=click.Choice(sorted({name for of in ASSUMPTIONS.values() for name in of})),
     multiple=True,
-    help=f"Where the paper is silent. [default: literal; and what fits best, {FITS_BEST}]",
+    help="Where the paper is silent. [default: {}; and what fits best, {}]".format(*JUDGED),
 )  # fmt: skip
 @click.option(
     "--method", "methods", type=click.Choice(sorted({name for arch in PAPERS for name in methods_of(arch)})),

@@ -91,7 +91,7 @@ def _recorded(figure: Figure) -> Iterator[Drawing]:
     """The drawings of a figure; of the paper's under the last assumption that is judged and on record."""
     if not isinstance(figure, PaperFigure):
         return iter(figure.drawings(None, ""))
-    for assumption in reversed(JUDGED[figure.arch]):
+    for assumption in reversed(JUDGED):
         with suppress(DataError):
             return iter(list(figure.drawings(None, assumption)))
     raise DataError(f"there is no record of {figure.name}")

@@ -123,7 +123,7 @@ def _figures(root: Path) -> Iterator[Section]:
         if not isinstance(figure, PaperFigure):
             continue
         words, drawn = figure.words or figure.name, []
-        for assumption in JUDGED[figure.arch]:
+        for assumption in JUDGED:
             try:
                 drawn.append(_figure(figure, f"{words} Assumption: {assumption}.", figure.collect(root, assumption)))
             except DataError as error:

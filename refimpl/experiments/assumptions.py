@@ -146,5 +146,5 @@ ASSUMPTIONS: dict[str, dict[str, Assumption]] = {
     },
 }  # fmt: skip
 
-JUDGED = {"fcnn": ("literal", "adam-clipped"), "cnn": ("literal", "half-clean")}
+JUDGED = "literal", "adam-clipped"
 """The literal assumption and the one that fits best: run unless others are asked for, and what claims rest on."""

@@ -62,7 +62,7 @@ def plan(
     for method in methods:
         _known(f"method of {arch}", method, dict.fromkeys(methods_of(arch)))
     experiments = []
-    for name in assumptions or JUDGED[arch]:
+    for name in assumptions or JUDGED:
         assumption = _known(f"assumption for {arch}", name, ASSUMPTIONS[arch])
         for seed in seeds or amount.seeds:
             folder = f"{arch}-{name}"

@@ -95,10 +95,10 @@ def of_paper(row: dict[str, Any]) -> bool:
 
 def _accuracies(arch: str, numbers: list[dict[str, Any]]) -> Table | None:
     """A number within the tolerance of the paper's is marked with an asterisk."""
-    rows = [row for row in numbers if row["arch"] == arch and row["assumption"] in JUDGED[arch]]
+    rows = [row for row in numbers if row["arch"] == arch and row["assumption"] in JUDGED]
     if not rows:
         return None
-    assumptions = [name for name in JUDGED[arch] if any(row["assumption"] == name for row in rows)]
+    assumptions = [name for name in JUDGED if any(row["assumption"] == name for row in rows)]
     cells = {(row["method"], row["assumption"]): row for row in rows}
     compared, body = of_paper(rows[0]), []
     for method in dict.fromkeys(row["method"] for row in rows):

@@ -81,7 +81,7 @@ def _claim(claim: PaperClaim, results: list[Result]) -> dict[str, Any]:
     needs no correction. What speaks against a claim is any one of them: those tests are corrected (Holm 1979).
     """
     effects, by_assumption = [], {}
-    for name in JUDGED[claim.arch]:
+    for name in JUDGED:
         runs = [result for result in _of(claim.arch, results) if result["assumption"] == name]
         deciding = _effects(claim.effects, runs)
         beside = _effects(claim.beside, runs)

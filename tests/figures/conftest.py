@@ -32,7 +32,7 @@ def reproduction(tmp_path_factory):
             run = Run.create(root / "trained" / experiment.name, config, data, start)
             fit(run, data, backend("numpy"), lambda log: None)
             trained.append(run)
-        for assumption in JUDGED[arch]:
+        for assumption in JUDGED:
             for method in methods_of(arch):
                 _copy(trained[method != "natural"], root, assumption, method)
     shutil.rmtree(root / "trained")
