@@ -8,7 +8,6 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from ..runs.trained import Evaluation, TrainedRun, open_run
 from ..settings import PIXELS
 from .assumptions import ASSUMPTIONS
 from .plan import CONTROL, PROFILES, SOURCE, Experiment
+from .record import recorded
 
 ARCH, ASSUMPTION, FOLDER = "fcnn", "adam-clipped", "fcnn-contrary"
 RESULT = RECORD = "contrary.json"
@@ -179,8 +179,7 @@ def _row(name: str, found: Sequence[ContraryResult]) -> dict[str, Any]:
 
 def record() -> dict[str, Any] | None:
     """What is on record; None where there is nothing."""
-    path = files(__package__) / RECORD
-    return dict(from_json(path.read_bytes(), ContraryRecord, RECORD)) if path.is_file() else None
+    return recorded(RECORD, ContraryRecord)
 
 
 def table(found: dict[str, Any]) -> tuple[str, list[str], list[list[str]]]:
