@@ -14,6 +14,7 @@ SUMMED: Table = {"optimizer": {"sgd": {"learning_rate": 0.001 * BATCH}}}
 ADAM: Table = {"optimizer": {"adam": {}}}
 ADAM_CNN: Table = {"optimizer": {"adam": {"learning_rate": 0.001}}}
 HALF_CLEAN: Table = {"adversarial_fraction": 0.5}
+SAME: Table = {"network": {"cnn": {"padding": "same"}}}
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,10 @@ ASSUMPTIONS: dict[str, dict[str, Assumption]] = {
         "adam-clipped-whole": Assumption(
             "as adam-clipped, adversarial batches whole",
             ADAM_CNN | {"epochs": 12}, ADAM_CNN | {"epochs": 8}, clipped=True,
+        ),
+        "adam-clipped-same": Assumption(
+            "as adam-clipped, convolutions padded",
+            SAME | ADAM_CNN | {"epochs": 12}, SAME | ADAM_CNN | {"epochs": 8}, HALF_CLEAN, clipped=True,
         ),
         "adam-tuned-clipped": Assumption(
             "natural training as literal, then as adam-clipped",
