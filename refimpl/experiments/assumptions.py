@@ -136,6 +136,10 @@ ASSUMPTIONS: dict[str, dict[str, Assumption]] = {
             "as adam-clipped, tuned for as long as trained",
             ADAM_CNN | {"epochs": 12}, ADAM_CNN | {"epochs": 12}, HALF_CLEAN, clipped=True,
         ),
+        "adam-clipped-fifth": Assumption(
+            "as adam-clipped, a fifth of an adversarial batch clean",
+            ADAM_CNN | {"epochs": 12}, ADAM_CNN | {"epochs": 8}, {"adversarial_fraction": 0.8}, clipped=True,
+        ),
         "adam-clipped-whole": Assumption(
             "as adam-clipped, adversarial batches whole",
             ADAM_CNN | {"epochs": 12}, ADAM_CNN | {"epochs": 8}, clipped=True,
