@@ -126,7 +126,7 @@ def coerce(value: Any, kind: Any) -> Any:
 def check(name: str, value: Any, kind: Any, about: About) -> None:
     """Raise `UsageError` unless `value` is of the type `kind` and within the limits."""
     if not is_of(value, kind):
-        raise UsageError(f"{name} cannot be {value!r}")
+        raise UsageError(f"{name} cannot be {value!r}: give {in_words(kind)}")
     if about.choices and value not in about.choices:
         raise UsageError(f"{name} must be one of {', '.join(about.choices)}, got {value!r}")
     parts = value if isinstance(value, Mapping) else {}
@@ -168,6 +168,18 @@ def is_of(value: Any, kind: Any) -> bool:
     if get_origin(kind) is dict:
         return isinstance(value, dict) and all(is_of(k, parts[0]) and is_of(v, parts[1]) for k, v in value.items())
     return type(value) is kind
+
+
+def in_words(kind: Any) -> str:
+    """A type as a user knows it, without saying that it may be left out."""
+    if isinstance(kind, UnionType):
+        return " or ".join(in_words(part) for part in get_args(kind) if part is not NoneType)
+    if parts := [part for part in get_args(kind) if part is not ...]:
+        inner = in_words(parts[-1]).removeprefix("a ") + "s"
+        if get_origin(kind) is dict:
+            return f"a table of {inner}"
+        return f"a list of {inner}" if ... in get_args(kind) else f"a list of {len(parts)} {inner}"
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}.get(kind, str(kind))
 
 
 def _plain(value: Any) -> Any:
