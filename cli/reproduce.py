@@ -56,7 +56,7 @@ from .session import sigterm_interrupts
 @click.option(
     "--assumption", "assumptions", type=click.Choice(sorted({name for of in ASSUMPTIONS.values() for name in of})),
     multiple=True,
-    help="Where the paper is silent. [default: {}; and what fits best, {}]".format(*JUDGED),
+    help="Where the paper is silent. [default: {}; and one that fits as well as any, {}]".format(*JUDGED),
 )  # fmt: skip
 @click.option(
     "--method", "methods", type=click.Choice(sorted({name for arch in PAPERS for name in methods_of(arch)})),

@@ -156,4 +156,4 @@ ASSUMPTIONS: dict[str, dict[str, Assumption]] = {
 }  # fmt: skip
 
 JUDGED = "literal", "adam-clipped"
-"""The literal assumption and the one that fits best: run unless others are asked for, and what claims rest on."""
+"""The literal assumption and one that fits as well as any: run unless others are asked for, and what claims rest on."""

@@ -21,7 +21,7 @@ from .toml import to_toml
 from .zoo import CARD, CONFIG, ENTRY, FILES, INDEX, PREFIX, WEIGHTS, index
 
 RESULT = "result.json"
-BUDGET = 25 * 2**20
+BUDGET = 25 * 10**6
 """Bytes of all entries together: they come with every installation."""
 
 
@@ -41,7 +41,7 @@ def write_entries(runs: Sequence[Run], root: Path) -> list[str]:
     kept = sum(path.stat().st_size for name in rows if name not in made for path in (root / name).iterdir())
     size = kept + sum(len(content) for entry, _ in made.values() for content in entry.values())
     if size > BUDGET:
-        raise UsageError(f"the entries would be {size / 2**20:.1f} MiB; all together may be {BUDGET // 2**20} MiB")
+        raise UsageError(f"the entries would be {size / 10**6:.1f} MB; all together may be {BUDGET / 10**6:g} MB")
     for name, (entry, row) in made.items():
         make_folder(root / name)
         for file, content in entry.items():
