@@ -238,8 +238,9 @@ def show(found: dict[str, Any]) -> None:
     claims = [(row["claim"], row["dataset"], row["words"], claim_in_words(row)) for row in found["claims"]]
     table(("claim", "data", "the paper", "verdict"), claims, words=4)
     for _, header, rows in (effects(found), costs_table(found)):
-        out.print()
-        table(header, rows, words=4 if "verdict" in header else 2)
+        if rows:
+            out.print()
+            table(header, rows, words=4 if "verdict" in header else 2)
     out.print()
 
 

@@ -49,6 +49,13 @@ def test_reproduce_in_a_smoke_test_then_again_without_work(refimpl, tmp_path):
     assert time.monotonic() - began < 30
 
 
+def test_no_table_is_shown_of_effects_that_there_are_not(refimpl, tmp_path):
+    said = refimpl("reproduce", "--profile", "smoke", "--arch", "cnn", "--method", "natural-continued", "--assumption",
+                   "literal", "--out", tmp_path).stdout  # fmt: skip
+    assert "core hours" in said
+    assert "could have been shown" not in said
+
+
 def test_the_runs_are_listed_with_a_command_for_each_which_does_it(refimpl, tmp_path):
     listed = json.loads(refimpl(*SMOKE, "--out", tmp_path / "a b", "--list", "--json").stdout)["runs"]
     assert [(row["run"], row["after"], row["done"]) for row in listed] == [
