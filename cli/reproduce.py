@@ -31,8 +31,7 @@ from refimpl.experiments.tables import (
     claim_in_words,
     claims_in_words,
     costs_in_words,
-    costs_table,
-    effects,
+    effects_and_costs,
     numbers_in_words,
     of_paper,
 )
@@ -237,10 +236,9 @@ def show(found: dict[str, Any]) -> None:
     _show_numbers(found["numbers"])
     claims = [(row["claim"], row["dataset"], row["words"], claim_in_words(row)) for row in found["claims"]]
     table(("claim", "data", "the paper", "verdict"), claims, words=4)
-    for _, header, rows in (effects(found), costs_table(found)):
-        if rows:
-            out.print()
-            table(header, rows, words=4 if "verdict" in header else 2)
+    for _, header, rows in effects_and_costs(found):
+        out.print()
+        table(header, rows, words=4 if "verdict" in header else 2)
     out.print()
 
 

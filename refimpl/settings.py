@@ -125,10 +125,10 @@ def coerce(value: Any, kind: Any) -> Any:
 
 def check(name: str, value: Any, kind: Any, about: About) -> None:
     """Raise `UsageError` unless `value` is of the type `kind` and within the limits."""
-    if not is_of(value, kind):
-        raise UsageError(f"{name} cannot be {value!r}: give {in_words(kind)}")
     if about.choices and value not in about.choices:
         raise UsageError(f"{name} must be one of {', '.join(about.choices)}, got {value!r}")
+    if not is_of(value, kind):
+        raise UsageError(f"{name} cannot be {value!r}: give {in_words(kind)}")
     parts = value if isinstance(value, Mapping) else {}
     for layer in parts:
         if not names_layer(layer):
@@ -179,7 +179,7 @@ def in_words(kind: Any) -> str:
         if get_origin(kind) is dict:
             return f"a table of {inner}"
         return f"a list of {inner}" if ... in get_args(kind) else f"a list of {len(parts)} {inner}"
-    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}.get(kind, str(kind))
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}.get(kind, kind.__name__)
 
 
 def _plain(value: Any) -> Any:

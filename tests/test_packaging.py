@@ -7,6 +7,7 @@ import os
 import pydoc
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tomllib
@@ -257,6 +258,22 @@ def test_the_low_rank_attacks_shown_are_those_on_record():
     }
     shown = rows("refimpl/attacks/README.md", "eps", "rank 1")
     assert shown == {eps: [found[*column, float(eps)] for column in columns] for eps in ("0.5", "1", "2")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("assumption", "shown"), rows("refimpl/attacks/README.md", "net trained", "clean").items())
+def test_the_stronger_attacks_shown_are_those_on_the_zoo(assumption, shown, real_data, tmp_path):
+    """In processes of their own: here annotations are checked, which makes the ensemble six times as slow."""
+    asked = ["--attack=pgd,ensemble", "--eps=0.05", "--clip", "--examples=1000", "--json", f"--out={tmp_path}"]
+    found = []
+    for seed in range(3):
+        name = f"zoo:fcnn-{assumption.split('`')[1]}-natural-seed{seed}"
+        command = [sys.executable, "-m", "refimpl", "attack", name, *asked]
+        found.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["attacks"])
+    clean, pgd, *_, ensemble = map(float, shown)
+    for said, ofs in zip((pgd, ensemble), zip(*found, strict=True), strict=True):
+        assert 100 * statistics.fmean(of["accuracy"] for of in ofs) == pytest.approx(clean, abs=0.1)
+        assert 100 * statistics.fmean(of["robust_accuracy"] for of in ofs) == pytest.approx(said, abs=0.1)
 
 
 def test_the_perturbed_weights_shown_are_those_on_record():

@@ -14,6 +14,7 @@ SUMMED: Table = {"optimizer": {"sgd": {"learning_rate": 0.001 * BATCH}}}
 ADAM: Table = {"optimizer": {"adam": {}}}
 ADAM_CNN: Table = {"optimizer": {"adam": {"learning_rate": 0.001}}}
 HALF_CLEAN: Table = {"adversarial_fraction": 0.5}
+FIFTH_CLEAN: Table = {"adversarial_fraction": 0.8}
 SAME: Table = {"network": {"cnn": {"padding": "same"}}}
 
 
@@ -104,7 +105,7 @@ ASSUMPTIONS: dict[str, dict[str, Assumption]] = {
         ),
         "adam-clipped-fifth": Assumption(
             "as adam-clipped, a fifth of an adversarial batch clean",
-            ADAM | {"epochs": 150}, ADAM | {"epochs": 110}, {"adversarial_fraction": 0.8}, clipped=True,
+            ADAM | {"epochs": 150}, ADAM | {"epochs": 110}, FIFTH_CLEAN, clipped=True,
         ),
         "adam-clipped-whole": Assumption(
             "as adam-clipped, adversarial batches whole",
@@ -138,7 +139,7 @@ ASSUMPTIONS: dict[str, dict[str, Assumption]] = {
         ),
         "adam-clipped-fifth": Assumption(
             "as adam-clipped, a fifth of an adversarial batch clean",
-            ADAM_CNN | {"epochs": 12}, ADAM_CNN | {"epochs": 8}, {"adversarial_fraction": 0.8}, clipped=True,
+            ADAM_CNN | {"epochs": 12}, ADAM_CNN | {"epochs": 8}, FIFTH_CLEAN, clipped=True,
         ),
         "adam-clipped-whole": Assumption(
             "as adam-clipped, adversarial batches whole",

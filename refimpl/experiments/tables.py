@@ -25,8 +25,12 @@ def tables(found: dict[str, Any]) -> list[Table]:
     claims = [[row["claim"], row["words"], claim_in_words(row)] for row in found["claims"]]
     others = sorted({row["dataset"] for row in found["claims"] if not of_paper(row)})
     title = f"Claims, measured on {' and '.join(others)}" if others else "Claims"
-    more = [table for table in (effects(found), costs_table(found)) if table[2]]
-    return [*made, (title, ["", "the paper", "verdict"], claims), *more]
+    return [*made, (title, ["", "the paper", "verdict"], claims), *effects_and_costs(found)]
+
+
+def effects_and_costs(found: dict[str, Any]) -> list[Table]:
+    """The table of effects and that of costs, where they have rows."""
+    return [table for table in (_effects(found), _costs(found)) if table[2]]
 
 
 def claim_in_words(row: dict[str, Any]) -> str:
@@ -37,7 +41,7 @@ def claim_in_words(row: dict[str, Any]) -> str:
     return f"{row['verdict']}: " + ", ".join(f"{name} {said}" for name, said in by_assumption.items())
 
 
-def effects(found: dict[str, Any]) -> Table:
+def _effects(found: dict[str, Any]) -> Table:
     """What each claim rests on, the effects that decide it first, with what so many seeds could have shown."""
     rows = [
         [claim["claim"], one["assumption"], one["effect"], _effect_in_words(one),
@@ -66,7 +70,7 @@ def _or_nothing(number: float | None) -> str:
     return "" if number is None or not math.isfinite(number) else f"{number:.3g}"
 
 
-def costs_table(found: dict[str, Any]) -> Table:
+def _costs(found: dict[str, Any]) -> Table:
     """What training took, by net and assumption."""
     rows = []
     for row in found.get("costs", ()):

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,21 +163,3 @@ def test_each_entry_measures_on_real_data_what_its_card_says(name):
     assert run.measure().accuracy == pytest.approx(index()[name]["accuracy"], abs=2e-4)
     settings = {key: known["fgsm"][key] for key in ("eps", "clip")}
     assert run.attack("fgsm", **settings).summary["n_fooled"] == pytest.approx(known["fgsm"]["n_fooled"], abs=5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("assumption", ["literal", "adam-clipped"])
-def test_natural_networks_withstand_what_the_page_of_attacks_says(assumption, real_data, tmp_path):
-    """In a process of its own: here annotations are checked, which makes the ensemble six times as slow."""
-    rows = (zoo.folder().parent / "attacks" / "README.md").read_text().splitlines()
-    said = next(row for row in rows if row.startswith(f"| `{assumption}`,")).split("|")
-    found = [measured(f"zoo:fcnn-{assumption}-natural-seed{seed}", tmp_path / str(seed)) for seed in range(3)]
-    for of_each, cell in zip(zip(*found, strict=True), (said[3], said[6]), strict=True):
-        assert 100 * np.mean([one["accuracy"] for one in of_each]) == pytest.approx(float(said[2]), abs=0.1)
-        assert 100 * np.mean([one["robust_accuracy"] for one in of_each]) == pytest.approx(float(cell), abs=0.1)
-
-
-def measured(name, out):
-    command = [sys.executable, "-m", "refimpl", "attack", name, "--attack=pgd,ensemble", "--eps=0.05", "--clip"]
-    asked = [*command, "--examples=1000", f"--out={out}", "--json"]
-    return json.loads(subprocess.run(asked, check=True, capture_output=True, text=True).stdout)["attacks"]
